@@ -1,0 +1,54 @@
+// Persistent (immutable, structure-sharing) hash map from a 64-bit hash and a string key to a reference-counted value.
+//
+// It is what a snapshot is made of: setting one key costs O(log32 n) and leaves every older map valid and unchanged, so
+// readers keep their snapshot while the writer makes the next. A hash array mapped trie (Bagwell, "Ideal Hash Trees", 2001),
+// 32-way, with compressed nodes and buckets for full collisions.
+//
+// Thread-safety: maps are immutable; reference counts are atomic; any thread may read and drop.
+#ifndef BASE_HAMT_H
+#define BASE_HAMT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ref.h"
+
+// Every value starts with this header. `release` frees the value when its last reference is gone.
+struct pd_obj {
+	pd_ref ref;
+	void (*release)(struct pd_obj *);
+};
+static inline void pd_obj_init(struct pd_obj *o, void (*release)(struct pd_obj *))
+{
+	pd_ref_init(&o->ref);
+	o->release = release;
+}
+static inline void *pd_obj_ref(void *o)
+{
+	if (o)
+		pd_ref_take(&((struct pd_obj *)o)->ref);
+	return o;
+}
+static inline void pd_obj_unref(void *o)
+{
+	if (o && pd_ref_drop(&((struct pd_obj *)o)->ref))
+		((struct pd_obj *)o)->release(o);
+}
+
+struct pd_hamt_node;
+// NULL is the empty map. A map handle is one reference to its root.
+typedef struct pd_hamt_node *pd_hamt;
+
+// Borrowed value or NULL; valid while the map is.
+void *pd_hamt_get(pd_hamt m, uint64_t hash, const char *key);
+// Returns a new map with key set to `value` (a reference to it is taken over), or removed when value is NULL. The key is
+// copied (interned). Takes over the reference `m`: keep one with pd_hamt_ref to go on using the old map.
+pd_hamt pd_hamt_set(pd_hamt m, uint64_t hash, const char *key, void *value) PD_MUST_CHECK;
+pd_hamt pd_hamt_ref(pd_hamt m);
+void pd_hamt_unref(pd_hamt m);
+size_t pd_hamt_count(pd_hamt m);
+// Calls fn for each entry in an order fixed by the hashes; stops when fn returns false.
+void pd_hamt_each(pd_hamt m, bool (*fn)(const char *key, void *value, void *arg), void *arg);
+
+#endif

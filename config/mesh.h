@@ -1,0 +1,31 @@
+// Mesh configuration: istiod's MeshConfig with its defaults, from a file that is followed, as one immutable object.
+#ifndef CONFIG_MESH_H
+#define CONFIG_MESH_H
+
+#include "base/hamt.h"
+#include "config/issue.h"
+#include "istio/mesh_config.pb-c.h"
+
+// Effective mesh configuration: the defaults (DefaultMeshConfig of istiod) with the user's values over them. Refcounted.
+struct pd_mesh {
+	struct pd_obj obj;
+	const Istio__MeshConfig *config; // borrowed until the object goes
+	const char *root_namespace;      // never NULL
+	const char *trust_domain;        // never NULL
+	const char *domain_suffix;       // "cluster.local"
+	uint64_t hash;                   // semantic
+	struct pd_arena arena;
+};
+
+// From YAML or JSON text; "" gives the defaults. PD_E_PARSE: issues tell field and reason, *out is untouched.
+int pd_mesh_parse(const char *text, size_t len, const char *origin, struct pd_issues *, struct pd_mesh **out) PD_MUST_CHECK;
+
+// Follows a file (also through ConfigMap-style symlink swaps); calls `changed` with a new reference for each good version,
+// from a thread of its own, and once before returning. A bad version is reported and the last good one stays in force.
+// A file that does not exist (yet) means the defaults.
+struct pd_mesh_file;
+int pd_mesh_file_start(const char *path, struct pd_issues *, void (*changed)(struct pd_mesh *, void *), void *arg,
+		       struct pd_mesh_file **out) PD_MUST_CHECK;
+void pd_mesh_file_stop(struct pd_mesh_file **);
+
+#endif
