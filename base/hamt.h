@@ -43,7 +43,8 @@ typedef struct pd_hamt_node *pd_hamt;
 // Borrowed value or NULL; valid while the map is.
 void *pd_hamt_get(pd_hamt m, uint64_t hash, const char *key);
 // Returns a new map with key set to `value` (a reference to it is taken over), or removed when value is NULL. The key is
-// copied (interned). Takes over the reference `m`: keep one with pd_hamt_ref to go on using the old map.
+// copied (interned). Takes over the reference `m`: keep one with pd_hamt_ref to go on using the old map. Without one, nodes
+// are changed in place (what bulk loading wants), and values borrowed from `m` are valid no longer.
 pd_hamt pd_hamt_set(pd_hamt m, uint64_t hash, const char *key, void *value) PD_MUST_CHECK;
 pd_hamt pd_hamt_ref(pd_hamt m);
 void pd_hamt_unref(pd_hamt m);

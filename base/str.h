@@ -2,6 +2,7 @@
 #ifndef BASE_STR_H
 #define BASE_STR_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,8 +30,10 @@ void pd_buf_add(struct pd_buf *b, const void *p, size_t n);
 void pd_buf_adds(struct pd_buf *b, const char *s);
 void pd_buf_addc(struct pd_buf *b, char c);
 void pd_buf_printf(struct pd_buf *b, const char *fmt, ...) PD_PRINTF(2, 3);
+void pd_buf_vprintf(struct pd_buf *b, const char *fmt, va_list ap) PD_PRINTF(2, 0);
 // Appends `s` as a JSON string literal with quotes; control characters and invalid UTF-8 are escaped.
 void pd_buf_json(struct pd_buf *b, const char *s);
+void pd_buf_json_n(struct pd_buf *b, const char *s, size_t n);
 void pd_buf_reset(struct pd_buf *b);
 void pd_buf_free(struct pd_buf *b);
 
