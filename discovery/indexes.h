@@ -1,0 +1,50 @@
+// The secondary indexes that translators read (config/store.h explains indexes and tokens). Each row says who files what.
+#ifndef DISCOVERY_INDEXES_H
+#define DISCOVERY_INDEXES_H
+
+#include "config/store.h"
+
+enum pd_index_id {
+	// Kubernetes, for the registry
+	PD_IX_SLICE_BY_SERVICE = PD_INDEX_USER, // EndpointSlice, "NS/SERVICE" (label kubernetes.io/service-name)
+	PD_IX_SLICE_BY_POD,                     // EndpointSlice, "NS/POD" (targetRef)
+	PD_IX_POD_BY_IP,                        // Pod, "IP"
+	PD_IX_POD_BY_NODE,                      // Pod, "NODE"
+	PD_IX_POD_BY_LABEL,                     // Pod, "NS/KEY=VALUE", each label
+	PD_IX_SERVICE_BY_SELECTOR,              // Service, "NS/KEY=VALUE", first selector pair
+	PD_IX_WE_BY_LABEL,                      // WorkloadEntry, "NS/KEY=VALUE", each label
+	PD_IX_SE_BY_HOST,                       // ServiceEntry, "HOST"
+	PD_IX_SE_BY_SELECTOR,                   // ServiceEntry, "NS/KEY=VALUE", first workloadSelector pair
+	// Istio networking
+	PD_IX_DR_BY_HOST,    // DestinationRule, "HOST" (expanded, wildcards as written)
+	PD_IX_DR_WILDCARD,   // DestinationRule with a wildcard host, "NS"
+	PD_IX_VS_BY_HOST,    // VirtualService bound to mesh, "HOST" each host, expanded, wildcards as written
+	PD_IX_VS_WILDCARD,   // VirtualService bound to mesh with a wildcard host, ""
+	PD_IX_VS_BY_GATEWAY, // VirtualService, "NS/NAME" of each gateway, expanded
+	PD_IX_VS_MESH,       // VirtualService bound to mesh with a host outside cluster.local or wildcard, ""
+	PD_IX_GATEWAY_BY_SELECTOR, // Gateway, "KEY=VALUE" of the first selector pair; "" without selector
+	PD_IX_SIDECAR_BY_NS, // Sidecar, "NS"
+	// policy and the rest: by namespace
+	PD_IX_PEER_AUTHN_BY_NS,
+	PD_IX_AUTHZ_BY_NS,
+	PD_IX_REQUEST_AUTHN_BY_NS,
+	PD_IX_TELEMETRY_BY_NS,
+	PD_IX_ENVOY_FILTER_BY_NS,
+	// Gateway API
+	PD_IX_ROUTE_BY_PARENT, // HTTPRoute, GRPCRoute, TLSRoute, TCPRoute: "KIND/NS/NAME" of each parentRef
+	PD_IX_GRANT_BY_NS,     // ReferenceGrant, "NS"
+};
+
+extern const struct pd_index pd_indexes[];
+extern const size_t pd_indexes_n;
+
+// Istio's short host names: a name without a dot (and without a wildcard) means a service of `ns`:
+// "reviews" -> "reviews.NS.svc.DOMAIN". Everything else is returned as it is. The result lives in `a` or is `host`.
+const char *pd_expand_host(struct pd_arena *a, const char *host, const char *ns, const char *domain);
+// "name" -> "NS/name"; "mesh" and "other/name" stay.
+const char *pd_expand_gateway(struct pd_arena *a, const char *gateway, const char *ns);
+// Host patterns: "*", "*.example.com" or exact. True if the pattern covers `host` (which may itself be a wildcard that the
+// pattern fully covers).
+bool pd_host_covers(const char *pattern, const char *host);
+
+#endif

@@ -1,0 +1,197 @@
+// The service registry: services, endpoints and workloads, made of Kubernetes objects and ServiceEntries as istiod does
+// (reference: sidecar-and-gateway-xds.md §12). Records are immutable, reference-counted and live in the snapshot; strings in
+// them are interned or live in the record.
+//
+// Derived indexes (tokens as in config/store.h):
+//   PD_IX_SERVICE   "HOST"          struct pd_service_list: every service with this host name
+//   PD_IX_ENDPOINTS "HOST"          struct pd_endpoints: all endpoints of the host name
+//   PD_IX_ACCOUNTS  "HOST"          struct pd_accounts: the service accounts of its endpoints (certificate SANs)
+//   PD_IX_TARGETS   "NS/KEY=VALUE"  struct pd_service_list: services of NS whose selector's first pair is KEY=VALUE
+//   PD_IX_WORKLOAD  "IP"            struct pd_workload: the workload with this address (per network)
+#ifndef DISCOVERY_REGISTRY_H
+#define DISCOVERY_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/hamt.h"
+#include "config/store.h"
+
+enum pd_derived_index {
+	PD_IX_SERVICE = PD_INDEX_DERIVED,
+	PD_IX_ENDPOINTS,
+	PD_IX_ACCOUNTS,
+	PD_IX_TARGETS,
+	PD_IX_WORKLOAD,
+	PD_IX_MESH,     // "" : the mesh configuration
+	PD_IX_NETWORKS, // "" : networks and their gateways
+};
+
+enum pd_protocol {
+	PD_PROTO_SNIFF, // not declared: detected on the wire ("unsupported" in istiod)
+	PD_PROTO_TCP,
+	PD_PROTO_HTTP,
+	PD_PROTO_HTTP2,
+	PD_PROTO_GRPC,
+	PD_PROTO_GRPC_WEB,
+	PD_PROTO_HTTP_PROXY,
+	PD_PROTO_HTTPS,
+	PD_PROTO_TLS,
+	PD_PROTO_MONGO,
+	PD_PROTO_REDIS,
+	PD_PROTO_MYSQL,
+	PD_PROTO_UDP,
+	PD_PROTO_HBONE,
+};
+// From a service port (pkg/config/kube/conversion.go rules). Any argument may be NULL. port is the service port number.
+enum pd_protocol pd_protocol_of(const char *transport, const char *app_protocol, const char *port_name, uint32_t port);
+// From the `protocol` text of Gateway servers, ServiceEntry and Sidecar ports: "HTTP", "GRPC-Web", ...
+enum pd_protocol pd_protocol_parse(const char *text);
+static inline bool pd_protocol_is_http(enum pd_protocol p) { return p >= PD_PROTO_HTTP && p <= PD_PROTO_HTTP_PROXY; }
+static inline bool pd_protocol_is_http2(enum pd_protocol p) { return p >= PD_PROTO_HTTP2 && p <= PD_PROTO_GRPC_WEB; }
+static inline bool pd_protocol_is_tls(enum pd_protocol p) { return p == PD_PROTO_HTTPS || p == PD_PROTO_TLS; }
+// TCP and what is carried as opaque TCP (MONGO, REDIS, MYSQL).
+static inline bool pd_protocol_is_tcp(enum pd_protocol p)
+{
+	return p == PD_PROTO_TCP || p == PD_PROTO_MONGO || p == PD_PROTO_REDIS || p == PD_PROTO_MYSQL;
+}
+
+struct pd_label {
+	const char *key, *value; // interned
+};
+struct pd_labels {
+	size_t n;
+	const struct pd_label *v; // sorted by key
+};
+const char *pd_labels_get(const struct pd_labels *l, const char *key); // NULL if absent
+// Every pair of `selector` is in `labels`; an empty selector matches everything.
+bool pd_labels_match(const struct pd_labels *selector, const struct pd_labels *labels);
+
+enum pd_resolution {
+	PD_RES_EDS,         // Kubernetes ClusterIP, ServiceEntry STATIC ("client side load balancing")
+	PD_RES_DNS,         // ServiceEntry DNS
+	PD_RES_DNS_RR,      // ServiceEntry DNS_ROUND_ROBIN
+	PD_RES_PASSTHROUGH, // headless, ServiceEntry NONE
+	PD_RES_ALIAS,       // ExternalName
+	PD_RES_DYNAMIC_DNS,
+};
+
+struct pd_port {
+	const char *name;        // never NULL
+	uint32_t port;           // service port
+	uint32_t target_port;    // number; 0 when unset or named
+	const char *target_name; // named targetPort, or NULL
+	enum pd_protocol protocol;
+};
+
+// exportTo: bit set over "everybody" and a list of namespaces.
+struct pd_export {
+	bool all, none;
+	size_t n;
+	const char *const *ns; // interned; "." already replaced by the own namespace
+};
+bool pd_export_visible(const struct pd_export *e, const char *ns);
+
+struct pd_service {
+	struct pd_obj obj;
+	const char *host, *name, *ns, *cluster; // interned; name: Kubernetes name, or the host for a ServiceEntry
+	int64_t created_ns;
+	bool kubernetes;    // else ServiceEntry
+	bool mesh_external;
+	enum pd_resolution resolution;
+	size_t n_vips;
+	const char *const *vips; // addresses of the service; none for headless; auto-allocated ones are in auto_vips
+	size_t n_auto_vips;
+	const char *const *auto_vips;
+	size_t n_ports;
+	const struct pd_port *ports;
+	struct pd_labels selector, labels;
+	struct pd_export export_to;
+	size_t n_aliases;
+	const char *const *aliases; // host names of ExternalName services that point here
+	const char *alias_of;       // ExternalName target, or NULL
+	size_t n_sans;
+	const char *const *sans;    // ServiceEntry.subjectAltNames
+	bool node_local;            // internalTrafficPolicy Local
+	bool publish_not_ready;
+	const char *traffic_distribution; // "PreferClose", "PreferSameZone", ... or NULL
+	const struct pd_object *source;   // the Service or ServiceEntry; one reference
+	uint64_t hash;              // semantic hash over all of the above
+	struct pd_arena arena;
+};
+struct pd_service_list {
+	struct pd_obj obj;
+	size_t n;
+	struct pd_service *v[]; // oldest first, one reference each
+};
+const struct pd_port *pd_service_port(const struct pd_service *s, uint32_t port); // NULL if none
+
+enum pd_health { PD_HEALTHY, PD_UNHEALTHY, PD_DRAINING, PD_TERMINATING, PD_HEALTH_UNKNOWN };
+
+// What is known of the process behind an address: a Pod, a WorkloadEntry or a ServiceEntry endpoint.
+struct pd_workload {
+	struct pd_obj obj;
+	const char *name, *ns, *cluster;  // pod name; "" for bare addresses
+	const char *workload_name;        // owner-derived
+	const char *service_account;      // Kubernetes name; "" if unknown
+	const char *spiffe;               // "spiffe://TD/ns/NS/sa/SA" or ""
+	const char *node, *network;
+	const char *locality;             // "region/zone/subzone"; "" if unknown
+	const char *canonical_name, *canonical_revision;
+	struct pd_labels labels;
+	bool tls_istio;                   // security.istio.io/tlsMode: istio
+	bool has_pod;
+	size_t n_ips;
+	const char *const *ips;
+	uint64_t hash;
+	struct pd_arena arena;
+};
+
+struct pd_endpoint {
+	struct pd_workload *workload; // one reference; never NULL
+	const char *address;          // interned IP, host name (DNS) or unix path
+	const char *port_name;        // the service port's name: endpoints are matched by it
+	const char *hostname;         // pod host name for headless services, or NULL
+	uint32_t port;
+	uint32_t weight;              // 0 = default (1)
+	enum pd_health health;
+	const struct pd_object *source; // EndpointSlice, ServiceEntry or WorkloadEntry; borrowed from the record
+};
+struct pd_endpoints {
+	struct pd_obj obj;
+	const char *ns;   // of the service
+	size_t n;
+	const struct pd_endpoint *v; // stable order: by source, then as listed
+	uint64_t hash;
+	struct pd_arena arena;
+};
+struct pd_accounts {
+	struct pd_obj obj;
+	size_t n;
+	const char *v[]; // sorted SPIFFE URIs, interned
+};
+
+// The registry proper: owned by the control loop's thread. Keeps a persistent map of the derived records.
+struct pd_registry;
+struct pd_mesh;
+struct pd_registry *pd_registry_new(const char *domain_suffix, const char *cluster);
+void pd_registry_free(struct pd_registry **);
+// Follows one change set of the store. `snap` is the config snapshot after the change. Appends the tokens of the derived
+// postings that changed. Cost: proportional to the objects touched (a Pod touches the services whose slices name it).
+struct pd_token_vec {
+	pd_token *v;
+	size_t n, cap;
+};
+void pd_registry_apply(struct pd_registry *, const struct pd_config_snap *snap, const struct pd_changeset *changes,
+		       const struct pd_mesh *mesh, struct pd_token_vec *tokens);
+// The derived records as of now: a new reference to the persistent map. Keys: pd_token_make(index, key), "INDEX/key".
+pd_hamt pd_registry_map(struct pd_registry *);
+// Lookup in such a map. Borrowed or NULL.
+void *pd_registry_get(pd_hamt map, enum pd_derived_index index, const char *key);
+// All host names, for a fresh scope.
+void pd_registry_each_service(pd_hamt map, bool (*fn)(const char *host, struct pd_service_list *l, void *arg), void *arg);
+
+// The indexes over config objects that the registry itself needs (EndpointSlices by service, Pods by IP, ...) are part of
+// pd_indexes[] (discovery/indexes.h).
+
+#endif
