@@ -28,6 +28,7 @@ struct pd_tx {
 	struct pd_arena *arena;         // dropped after the pass
 	PD_VEC(pd_token) tokens;        // in the arena; recorded by the accessors
 	PD_VEC(struct pd_key) used;     // in the arena; recorded by tx_use
+	bool read_locality;             // set by tx_locality: the result differs by the proxy's locality
 };
 
 // ---- plain access -------------------------------------------------------------------------------------------------
@@ -39,6 +40,9 @@ const Istio__MeshConfig *tx_mesh(struct pd_tx *tx);
 // Says that `o` has a mistake; logged once per object and generation, shown in /debug/configz.
 void tx_issue(struct pd_tx *tx, const struct pd_object *o, const char *field, const char *fmt, ...) PD_PRINTF(4, 5);
 struct pd_provenance *tx_provenance(struct pd_tx *tx); // of all tx_use so far; caller unrefs
+
+// The proxy's "region/zone/subzone". Reading it makes the result one per locality: ask only when locality matters.
+const char *tx_locality(struct pd_tx *tx);
 
 // ---- services -----------------------------------------------------------------------------------------------------
 // The service that `host` means for this proxy: visible to its namespace; own namespace first, then Kubernetes, then oldest.
