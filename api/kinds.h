@@ -64,15 +64,15 @@ enum pd_kind {
 
 struct pd_kind_info {
 	enum pd_kind kind_id;
-	const char *group;                          // "" for the core group
-	const char *kind;                           // "VirtualService"
-	const char *plural;                         // "virtualservices", as in API paths
-	const char *const *versions;                // preferred first, NULL at the end; one schema serves them all
+	const char *group;           // "" for the core group
+	const char *kind;            // "VirtualService"
+	const char *plural;          // "virtualservices", as in API paths
+	const char *const *versions; // preferred first, NULL at the end; one schema serves them all
 	bool namespaced;
-	bool builtin;                               // one message for the whole object
-	const ProtobufCMessageDescriptor *object;   // built-in kinds, else NULL
-	const ProtobufCMessageDescriptor *spec;     // other kinds, else NULL
-	const ProtobufCMessageDescriptor *status;   // other kinds that have a status, else NULL
+	bool builtin;                             // one message for the whole object
+	const ProtobufCMessageDescriptor *object; // built-in kinds, else NULL
+	const ProtobufCMessageDescriptor *spec;   // other kinds, else NULL
+	const ProtobufCMessageDescriptor *status; // other kinds that have a status, else NULL
 	// As spelled in metadata and debug paths: /apis/networking.istio.io/v1/namespaces/NS/virtual-service/NAME.
 	const char *debug_name;
 };

@@ -1,8 +1,8 @@
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
 #include <cmocka.h>
 #include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,7 +56,8 @@ static void every_version_resolves(void **state)
 			assert_int_equal(pd_kind_find(text, info->kind, &found), PD_OK);
 			assert_int_equal(found, k);
 			found = PD_KIND_COUNT;
-			assert_int_equal(pd_kind_find_plural(info->group, info->versions[i], info->plural, &found), PD_OK);
+			assert_int_equal(pd_kind_find_plural(info->group, info->versions[i], info->plural, &found),
+					 PD_OK);
 			assert_int_equal(found, k);
 		}
 	}
@@ -182,7 +183,8 @@ static void fields_have_the_names_that_users_write(void **state)
 		if (!f)
 			fail_msg("%s has no %s", info->kind, cases[i].path);
 		if (cases[i].message)
-			assert_string_equal(((const ProtobufCMessageDescriptor *)f->descriptor)->name, cases[i].message);
+			assert_string_equal(((const ProtobufCMessageDescriptor *)f->descriptor)->name,
+					    cases[i].message);
 	}
 	assert_non_null(field_at(&istio__mesh_config__descriptor, "defaultConfig.gatewayTopology.numTrustedProxies"));
 	assert_null(field_at(&istio__mesh_config__descriptor, "defaultConfig.gatewayTopology.numTrusted"));
