@@ -4,7 +4,7 @@
 
 #include "base/hamt.h"
 #include "config/issue.h"
-#include "istio/mesh_config.pb-c.h"
+#include "istio/mesh/config.pb-c.h"
 
 // Effective mesh configuration: the defaults (DefaultMeshConfig of istiod) with the user's values over them. Refcounted.
 struct pd_mesh {

@@ -32,7 +32,6 @@ struct pd_set {
 	struct pd_obj obj;
 	uint64_t version;                        // over the segments
 	struct pd_segment *seg[PD_SET_SEGMENTS]; // fixed slots, in sending order; NULL = empty; one reference each
-	struct pd_provenance *prov;              // unused slots stay NULL
 };
 // References in seg are taken over.
 struct pd_set *pd_set_new(struct pd_segment *const seg[PD_SET_SEGMENTS]);

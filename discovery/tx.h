@@ -19,7 +19,8 @@
 #include "discovery/resource.h"
 #include "discovery/snapshot.h"
 #include "discovery/view.h"
-#include "istio/networking.pb-c.h"
+#include "istio/networking/destination_rule.pb-c.h"
+#include "istio/networking/virtual_service.pb-c.h"
 
 struct pd_tx {
 	const struct pd_snapshot *snap;

@@ -1,0 +1,176 @@
+#include "discovery/deps.h"
+
+#include <stdlib.h>
+
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+struct token_entry {
+	pd_token token;
+	uint64_t changed; // generation of the last change seen; 0 = none remembered
+	struct pd_unit **units;
+	uint32_t n, cap;
+	UT_hash_handle hh;
+};
+
+struct pd_deps {
+	struct token_entry *tokens;
+	PD_VEC(struct token_entry *) recent; // entries with `changed` set, in the order of their first change
+	PD_VEC(struct pd_unit *) hit;        // scratch of pd_deps_changed
+};
+
+struct pd_deps *pd_deps_new(void) { return pd_xcalloc(1, sizeof(struct pd_deps)); }
+
+static void entry_free(struct pd_deps *d, struct token_entry *e)
+{
+	HASH_DEL(d->tokens, e);
+	free(e->units);
+	free(e);
+}
+
+void pd_deps_free(struct pd_deps **dp)
+{
+	struct pd_deps *d = *dp;
+	if (!d)
+		return;
+	struct token_entry *e, *next;
+	HASH_ITER(hh, d->tokens, e, next)
+	entry_free(d, e);
+	pd_vec_free(&d->recent);
+	pd_vec_free(&d->hit);
+	free(d);
+	*dp = NULL;
+}
+
+static struct token_entry *entry_get(struct pd_deps *d, pd_token token)
+{
+	struct token_entry *e;
+	HASH_FIND(hh, d->tokens, &token, sizeof(token), e);
+	if (e)
+		return e;
+	e = pd_xcalloc(1, sizeof(*e));
+	e->token = token;
+	HASH_ADD(hh, d->tokens, token, sizeof(token), e);
+	return e;
+}
+
+static void entry_gc(struct pd_deps *d, struct token_entry *e)
+{
+	if (!e->n && !e->changed)
+		entry_free(d, e);
+}
+
+static int cmp_token(const void *x, const void *y)
+{
+	pd_token a = *(const pd_token *)x, b = *(const pd_token *)y;
+	return (a > b) - (a < b);
+}
+
+static bool unit_has(const struct pd_unit *u, uint32_t n, pd_token t)
+{
+	return n && bsearch(&t, u->tokens, n, sizeof(t), cmp_token);
+}
+
+bool pd_deps_record(struct pd_deps *d, struct pd_unit *unit, const pd_token *tokens, size_t n, uint64_t generation)
+{
+	bool stale = false;
+	uint32_t before = unit->n_tokens;
+	pd_token *sorted = pd_xmalloc((n + 1) * sizeof(*sorted));
+	if (n)
+		memcpy(sorted, tokens, n * sizeof(*tokens));
+	qsort(sorted, n, sizeof(*sorted), cmp_token);
+	size_t fresh = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (i && sorted[i] == sorted[i - 1])
+			continue;
+		struct token_entry *e = entry_get(d, sorted[i]);
+		stale |= e->changed > generation;
+		if (unit_has(unit, before, sorted[i]))
+			continue;
+		if (e->n == e->cap) {
+			e->cap = e->cap ? e->cap * 2 : 1;
+			e->units = pd_xrealloc(e->units, e->cap * sizeof(*e->units));
+		}
+		e->units[e->n++] = unit;
+		sorted[fresh++] = sorted[i];
+	}
+	if (fresh) {
+		unit->tokens = pd_xrealloc(unit->tokens, (before + fresh) * sizeof(*unit->tokens));
+		memcpy(unit->tokens + before, sorted, fresh * sizeof(*sorted));
+		unit->n_tokens = before + (uint32_t)fresh;
+		if (before)
+			qsort(unit->tokens, unit->n_tokens, sizeof(*unit->tokens), cmp_token);
+	}
+	free(sorted);
+	return stale;
+}
+
+static void entry_drop(struct pd_deps *d, pd_token token, const struct pd_unit *unit)
+{
+	struct token_entry *e;
+	HASH_FIND(hh, d->tokens, &token, sizeof(token), e);
+	PD_ASSERT(e);
+	for (uint32_t i = 0; i < e->n; i++) {
+		if (e->units[i] == unit) {
+			e->units[i] = e->units[--e->n];
+			break;
+		}
+	}
+	entry_gc(d, e);
+}
+
+void pd_deps_clear(struct pd_deps *d, struct pd_unit *unit)
+{
+	for (uint32_t i = 0; i < unit->n_tokens; i++)
+		entry_drop(d, unit->tokens[i], unit);
+	free(unit->tokens);
+	unit->tokens = NULL;
+	unit->n_tokens = 0;
+}
+
+static int cmp_unit(const void *x, const void *y)
+{
+	uintptr_t a = (uintptr_t) * (struct pd_unit *const *)x, b = (uintptr_t) * (struct pd_unit *const *)y;
+	return (a > b) - (a < b);
+}
+
+void pd_deps_changed(struct pd_deps *d, const pd_token *tokens, size_t n, uint64_t generation,
+		     void (*fn)(struct pd_unit *unit, void *arg), void *arg)
+{
+	d->hit.n = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct token_entry *e = entry_get(d, tokens[i]);
+		if (!e->changed)
+			pd_vec_push(&d->recent, e);
+		e->changed = generation;
+		for (uint32_t j = 0; j < e->n; j++)
+			pd_vec_push(&d->hit, e->units[j]);
+	}
+	if (!d->hit.n)
+		return;
+	qsort(d->hit.v, d->hit.n, sizeof(d->hit.v[0]), cmp_unit);
+	size_t count = d->hit.n;
+	struct pd_unit *last = NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (d->hit.v[i] != last)
+			fn(d->hit.v[i], arg);
+		last = d->hit.v[i];
+	}
+}
+
+void pd_deps_forget(struct pd_deps *d, uint64_t generation)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < d->recent.n; i++) {
+		struct token_entry *e = d->recent.v[i];
+		if (e->changed > generation) {
+			d->recent.v[kept++] = e;
+		} else {
+			e->changed = 0;
+			entry_gc(d, e);
+		}
+	}
+	d->recent.n = kept;
+}
+
+size_t pd_deps_count(const struct pd_deps *d) { return HASH_COUNT(d->tokens); }
