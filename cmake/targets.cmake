@@ -1,5 +1,11 @@
 # Functions that turn folders into targets. An empty or missing folder is fine: it becomes an empty target.
 
+# What `make release` and `make demo` need: everything but the unit tests.
+add_custom_target(pd_programs)
+if(TARGET pd_descriptors)
+	add_dependencies(pd_programs pd_descriptors)
+endif()
+
 # pd_layer(NAME DEPS...): NAME/**/*.c becomes the static library pd_NAME.
 function(pd_layer name)
 	file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.c)
@@ -23,6 +29,7 @@ function(pd_commands dir)
 			add_executable(${name} ${sources})
 			target_compile_definitions(${name} PRIVATE PD_VERSION="${PROJECT_VERSION}")
 			target_link_libraries(${name} PRIVATE pd_xds)
+			add_dependencies(pd_programs ${name})
 		endif()
 	endforeach()
 endfunction()
@@ -81,6 +88,7 @@ function(pd_test_tools dir)
 		list(FILTER own INCLUDE REGEX "^${folder}/")
 		add_executable(${name} ${source} ${own})
 		target_link_libraries(${name} PRIVATE pd_test_support)
+		add_dependencies(pd_programs ${name})
 	endforeach()
 endfunction()
 

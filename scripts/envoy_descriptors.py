@@ -65,10 +65,10 @@ def sub(data, number):
 
 def has_proto3_optional(file):
     """protoc-c refuses files with proto3 `optional` fields (FieldDescriptorProto.proto3_optional = 17)."""
-    todo = sub(file, 4)
-    while todo:
-        message = todo.pop()
-        todo += sub(message, 3)
+    pending = sub(file, 4)
+    while pending:
+        message = pending.pop()
+        pending += sub(message, 3)
         if any(1 in sub(f, 17) for f in sub(message, 2)):
             return True
     return False

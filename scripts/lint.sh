@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# lint.sh [--fast]: format, rules of this project, clang-tidy (not with --fast), a build with clang's warnings.
+. "$(dirname "$0")/lib.sh"
+
+mapfile -t sources < <(git ls-files --cached --others --exclude-standard '*.c' '*.h' | while read -r f; do [ -f "$f" ] && echo "$f"; done)
+
+check() {
+	local name=$1
+	shift
+	if "$@"; then pd_pass "lint $name"; else pd_fail "lint $name"; fi
+}
+
+tidy() {
+	printf '%s\n' "${sources[@]}" | grep '\.c$' | grep -v '^tests/fuzz/' |
+		xargs -P "$(nproc)" -n 1 scripts/tidy_one.sh build/release
+}
+
+echo "== lint"
+check clang-format clang-format --dry-run -Werror "${sources[@]}"
+check rules python3 scripts/check_rules.py
+if [ "${1:-}" != --fast ]; then
+	pd_build release || pd_finish
+	check symbols scripts/check_symbols.sh build/release
+	check clang-tidy tidy
+fi
+pd_finish
