@@ -8,9 +8,9 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define PD_HOST_MAX 256   // bytes of a host name or IP address with its NUL (DNS allows 253)
-#define PD_ADDR_TEXT 264  // bytes for "[host]:port" with its NUL
-#define PD_IP_TEXT 46     // bytes for an IP address as text with its NUL
+#define PD_HOST_MAX 256  // bytes of a host name or IP address with its NUL (DNS allows 253)
+#define PD_ADDR_TEXT 264 // bytes for "[host]:port" with its NUL
+#define PD_IP_TEXT 46    // bytes for an IP address as text with its NUL
 
 // One TCP address. An empty host means all interfaces, IPv6 and IPv4.
 struct pd_addr {

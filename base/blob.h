@@ -12,9 +12,9 @@
 
 struct pd_blob {
 	pd_ref ref;
-	uint32_t len;                        // bytes in data
-	uint64_t hash;                       // pd_hash of data
-	_Atomic(void *) attachment;          // NULL or owned by the blob
+	uint32_t len;               // bytes in data
+	uint64_t hash;              // pd_hash of data
+	_Atomic(void *) attachment; // NULL or owned by the blob
 	_Atomic(void (*)(void *)) attachment_free;
 	uint8_t data[];
 };

@@ -6,18 +6,30 @@
 const char *pd_strerror(int code)
 {
 	switch ((enum pd_err)code) {
-	case PD_OK: return "success";
-	case PD_E_NOMEM: return "memory limit reached";
-	case PD_E_IO: return "input/output error";
-	case PD_E_PARSE: return "malformed input";
-	case PD_E_LIMIT: return "limit exceeded";
-	case PD_E_NOTFOUND: return "not found";
-	case PD_E_EXISTS: return "already exists";
-	case PD_E_INVALID: return "invalid value";
-	case PD_E_CLOSED: return "closed";
-	case PD_E_TIMEOUT: return "timed out";
-	case PD_E_DENIED: return "permission denied";
-	case PD_E_AGAIN: return "try again later";
+	case PD_OK:
+		return "success";
+	case PD_E_NOMEM:
+		return "memory limit reached";
+	case PD_E_IO:
+		return "input/output error";
+	case PD_E_PARSE:
+		return "malformed input";
+	case PD_E_LIMIT:
+		return "limit exceeded";
+	case PD_E_NOTFOUND:
+		return "not found";
+	case PD_E_EXISTS:
+		return "already exists";
+	case PD_E_INVALID:
+		return "invalid value";
+	case PD_E_CLOSED:
+		return "closed";
+	case PD_E_TIMEOUT:
+		return "timed out";
+	case PD_E_DENIED:
+		return "permission denied";
+	case PD_E_AGAIN:
+		return "try again later";
 	}
 	return "unknown error";
 }

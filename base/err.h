@@ -12,17 +12,17 @@
 
 enum pd_err {
 	PD_OK = 0,
-	PD_E_NOMEM = -1,   // a limit on memory was reached (allocation failure itself aborts, see pd_xmalloc)
-	PD_E_IO = -2,      // a system call failed; errno tells
-	PD_E_PARSE = -3,   // bytes from outside are not what they should be
-	PD_E_LIMIT = -4,   // a named limit was exceeded
+	PD_E_NOMEM = -1, // a limit on memory was reached (allocation failure itself aborts, see pd_xmalloc)
+	PD_E_IO = -2,    // a system call failed; errno tells
+	PD_E_PARSE = -3, // bytes from outside are not what they should be
+	PD_E_LIMIT = -4, // a named limit was exceeded
 	PD_E_NOTFOUND = -5,
 	PD_E_EXISTS = -6,
 	PD_E_INVALID = -7, // a value is out of range or contradicts another
 	PD_E_CLOSED = -8,  // the peer or the object is gone
 	PD_E_TIMEOUT = -9,
 	PD_E_DENIED = -10,
-	PD_E_AGAIN = -11,  // cannot be done now, may be retried
+	PD_E_AGAIN = -11, // cannot be done now, may be retried
 };
 
 // A short English text for a code; never NULL.

@@ -33,8 +33,8 @@ void pd_flag_list_free(struct pd_flag_list *l);
 struct pd_flag {
 	const char *name; // "grpcAddr", or an environment variable "PILOT_DEBOUNCE_AFTER"
 	enum pd_flag_type type;
-	void *target;     // what `type` says; never NULL
-	const char *def;  // default as text; NULL: "", false, 0, no values
+	void *target;    // what `type` says; never NULL
+	const char *def; // default as text; NULL: "", false, 0, no values
 	const char *help;
 	int64_t min, max; // legal range of an int or duration; both 0: any
 	char letter;      // short form: 'n' for "-n"; 0 = none. Not for environment variables
@@ -61,8 +61,8 @@ void pd_flag_args_free(struct pd_flag_args *args);
 // `-nvalue`; a bool is `--name` or `--name=false`. The last of repeated flags wins (a list collects). Flags and positional
 // arguments may be mixed. PD_E_INVALID with one line in `err`: an unknown flag (with a suggestion), a missing or bad value,
 // a value out of range; PD_E_LIMIT: too many values.
-int pd_flags_parse(const struct pd_flag_set *set, int argc, char **argv, struct pd_flag_args *args,
-		   struct pd_buf *err) PD_MUST_CHECK;
+int pd_flags_parse(const struct pd_flag_set *set, int argc, char **argv, struct pd_flag_args *args, struct pd_buf *err)
+	PD_MUST_CHECK;
 // Sets all targets from the environment, or to their defaults where a variable is unset or empty. A bad value leaves the
 // default and adds a line to `err` that names variable and value; the others are still read. PD_E_INVALID if there was one.
 int pd_env_load(const struct pd_flag_set *set, struct pd_buf *err) PD_MUST_CHECK;

@@ -9,7 +9,10 @@
 
 uint64_t pd_hash(const void *p, size_t n);
 uint64_t pd_hash_seed(const void *p, size_t n, uint64_t seed);
-static inline uint64_t pd_hash_str(const char *s) { return pd_hash(s ? s : "", s ? strlen(s) : 0); }
+static inline uint64_t pd_hash_str(const char *s)
+{
+	return pd_hash(s ? s : "", s ? strlen(s) : 0);
+}
 
 // Mixes b into a; not commutative.
 static inline uint64_t pd_hash_mix(uint64_t a, uint64_t b)

@@ -24,20 +24,20 @@
 #define PD_HTTP_PER_IP 128                 // open connections from one address; further ones are closed
 #define PD_HTTP_TIMEOUT_S 15               // a connection silent for so long is closed
 #define PD_HTTP_THREADS 2
-#define PD_HTTP_HEADERS_MAX (32 * 1024)    // bytes of request line and headers; beyond: 431 or 414
-#define PD_HTTP_ROUTES_MAX 256             // routes of a server
-#define PD_HTTP_RESPONSE_HEADERS 8         // pd_http_set_header calls for a response
+#define PD_HTTP_HEADERS_MAX (32 * 1024) // bytes of request line and headers; beyond: 431 or 414
+#define PD_HTTP_ROUTES_MAX 256          // routes of a server
+#define PD_HTTP_RESPONSE_HEADERS 8      // pd_http_set_header calls for a response
 
 enum { PD_HTTP_GET = 1, PD_HTTP_POST = 2, PD_HTTP_PUT = 4, PD_HTTP_DELETE = 8 }; // GET includes HEAD
 
 // A request, borrowed by the handler for its call.
 struct pd_http_request {
-	unsigned method;        // one of the bits above; a HEAD is a GET here
-	const char *path;       // percent-decoded; "%00" stays as it is
-	const char *rest;       // what follows the route's prefix; "" for an exact route
-	const char *body;       // never NULL; a NUL follows
+	unsigned method;  // one of the bits above; a HEAD is a GET here
+	const char *path; // percent-decoded; "%00" stays as it is
+	const char *rest; // what follows the route's prefix; "" for an exact route
+	const char *body; // never NULL; a NUL follows
 	size_t body_len;
-	char peer[48];          // IP address of the client
+	char peer[48]; // IP address of the client
 	bool peer_is_loopback;
 	void *private_;
 };
@@ -73,18 +73,18 @@ void pd_http_error(struct pd_http_response *r, int status, const char *fmt, ...)
 typedef void (*pd_http_handler)(const struct pd_http_request *, struct pd_http_response *, void *arg);
 
 struct pd_http_route {
-	unsigned methods;        // PD_HTTP_… bits; 0 = PD_HTTP_GET
-	const char *path;        // "/ready" exactly, or a prefix that ends in '/': "/debug/proxies/"; the longest prefix wins
+	unsigned methods; // PD_HTTP_… bits; 0 = PD_HTTP_GET
+	const char *path; // "/ready" exactly, or a prefix that ends in '/': "/debug/proxies/"; the longest prefix wins
 	pd_http_handler handler;
-	void *arg;               // NULL: the `arg` of pd_http_add_routes
-	const char *help;        // one line for the index page; NULL: not listed
+	void *arg;        // NULL: the `arg` of pd_http_add_routes
+	const char *help; // one line for the index page; NULL: not listed
 };
 
 struct pd_http_options {
-	const char *name;         // for log lines and errors: "monitoring"
-	const char *address;      // "host:port", ":port"; "" or NULL: off
-	bool index;               // serve a page at /debug that lists the routes
-	unsigned threads;         // 0 = PD_HTTP_THREADS, and so on below
+	const char *name;    // for log lines and errors: "monitoring"
+	const char *address; // "host:port", ":port"; "" or NULL: off
+	bool index;          // serve a page at /debug that lists the routes
+	unsigned threads;    // 0 = PD_HTTP_THREADS, and so on below
 	unsigned max_connections;
 	unsigned max_per_ip;
 	unsigned timeout_s;

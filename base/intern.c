@@ -154,7 +154,8 @@ void pd_unintern(const char *interned)
 	e = entry_of(interned);
 	n = atomic_load_explicit(&e->refs, memory_order_relaxed);
 	while (n > 1)
-		if (atomic_compare_exchange_weak_explicit(&e->refs, &n, n - 1, memory_order_release, memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(&e->refs, &n, n - 1, memory_order_release,
+							  memory_order_relaxed))
 			return;
 	sh = shard_of(e->hash);
 	pthread_mutex_lock(&sh->lock);

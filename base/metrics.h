@@ -22,12 +22,12 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define PD_METRICS_MAX 512            // metrics of the process
-#define PD_METRIC_LABELS 4            // labels of a metric
-#define PD_METRIC_SERIES 256          // series of a metric unless it says otherwise
-#define PD_METRIC_SERIES_MAX 65536    // what it may say
-#define PD_METRIC_VALUE_MAX 256       // bytes of a label value; longer ones are cut
-#define PD_METRIC_BUCKETS 32          // buckets of a histogram, +Inf not counted
+#define PD_METRICS_MAX 512             // metrics of the process
+#define PD_METRIC_LABELS 4             // labels of a metric
+#define PD_METRIC_SERIES 256           // series of a metric unless it says otherwise
+#define PD_METRIC_SERIES_MAX 65536     // what it may say
+#define PD_METRIC_VALUE_MAX 256        // bytes of a label value; longer ones are cut
+#define PD_METRIC_BUCKETS 32           // buckets of a histogram, +Inf not counted
 #define PD_METRIC_OVERFLOW "_overflow" // every label value of the series that takes what exceeds the limit
 
 #define PD_METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -44,7 +44,7 @@ struct pd_metric {
 	const char *labels[PD_METRIC_LABELS]; // label names, NULL-terminated unless all are used
 	const double *buckets;                // histogram: upper bounds, ascending, without +Inf
 	size_t n_buckets;
-	uint32_t max_series;                  // 0 = PD_METRIC_SERIES
+	uint32_t max_series; // 0 = PD_METRIC_SERIES
 
 	// For values that are kept elsewhere: called at each scrape, on the scraping thread, instead of keeping series. `read`
 	// is for a metric without labels, `collect` calls pd_metric_emit once per combination. Not for histograms.
@@ -76,8 +76,11 @@ struct pd_series *pd_metric_series(struct pd_metric *m, const char *const *value
 void pd_series_add(struct pd_series *s, double v);     // counter (v >= 0) or gauge
 void pd_series_set(struct pd_series *s, double v);     // gauge
 void pd_series_observe(struct pd_series *s, double v); // histogram
-double pd_series_get(struct pd_series *s);             // counter or gauge: the value; histogram: the number of observations
-static inline void pd_series_inc(struct pd_series *s) { pd_series_add(s, 1); }
+double pd_series_get(struct pd_series *s); // counter or gauge: the value; histogram: the number of observations
+static inline void pd_series_inc(struct pd_series *s)
+{
+	pd_series_add(s, 1);
+}
 
 // The same in one step: pd_metric_inc(m, labels...), pd_metric_add(m, value, labels...), ...
 #define pd_metric_inc(m, ...) pd_series_add(pd_metric_at((m), ##__VA_ARGS__), 1)

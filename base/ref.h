@@ -11,8 +11,14 @@ typedef struct {
 	atomic_uint n;
 } pd_ref;
 
-static inline void pd_ref_init(pd_ref *r) { atomic_init(&r->n, 1); }
-static inline void pd_ref_take(pd_ref *r) { atomic_fetch_add_explicit(&r->n, 1, memory_order_relaxed); }
+static inline void pd_ref_init(pd_ref *r)
+{
+	atomic_init(&r->n, 1);
+}
+static inline void pd_ref_take(pd_ref *r)
+{
+	atomic_fetch_add_explicit(&r->n, 1, memory_order_relaxed);
+}
 // True if this was the last reference: the caller must free the object.
 static inline bool pd_ref_drop(pd_ref *r)
 {

@@ -41,10 +41,18 @@ static size_t utf8_len(const unsigned char *p, size_t n)
 	if (len > n)
 		return 0;
 	switch (p[0]) {
-	case 0xe0: lo = 0xa0; break;
-	case 0xed: hi = 0x9f; break;
-	case 0xf0: lo = 0x90; break;
-	case 0xf4: hi = 0x8f; break;
+	case 0xe0:
+		lo = 0xa0;
+		break;
+	case 0xed:
+		hi = 0x9f;
+		break;
+	case 0xf0:
+		lo = 0x90;
+		break;
+	case 0xf4:
+		hi = 0x8f;
+		break;
 	}
 	if (p[1] < lo || p[1] > hi)
 		return 0;
@@ -140,11 +148,21 @@ void pd_buf_printf(struct pd_buf *b, const char *fmt, ...)
 static void json_escape(struct pd_buf *b, unsigned char c)
 {
 	switch (c) {
-	case '"': pd_buf_add(b, "\\\"", 2); return;
-	case '\\': pd_buf_add(b, "\\\\", 2); return;
-	case '\n': pd_buf_add(b, "\\n", 2); return;
-	case '\r': pd_buf_add(b, "\\r", 2); return;
-	case '\t': pd_buf_add(b, "\\t", 2); return;
+	case '"':
+		pd_buf_add(b, "\\\"", 2);
+		return;
+	case '\\':
+		pd_buf_add(b, "\\\\", 2);
+		return;
+	case '\n':
+		pd_buf_add(b, "\\n", 2);
+		return;
+	case '\r':
+		pd_buf_add(b, "\\r", 2);
+		return;
+	case '\t':
+		pd_buf_add(b, "\\t", 2);
+		return;
 	}
 	pd_buf_printf(b, "\\u%04x", c);
 }

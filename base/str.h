@@ -16,8 +16,14 @@ bool pd_streq(const char *a, const char *b);
 int pd_strcmp(const char *a, const char *b);
 bool pd_has_prefix(const char *s, const char *prefix);
 bool pd_has_suffix(const char *s, const char *suffix);
-static inline bool pd_empty(const char *s) { return !s || !*s; }
-static inline const char *pd_or(const char *s, const char *otherwise) { return pd_empty(s) ? otherwise : s; }
+static inline bool pd_empty(const char *s)
+{
+	return !s || !*s;
+}
+static inline const char *pd_or(const char *s, const char *otherwise)
+{
+	return pd_empty(s) ? otherwise : s;
+}
 // Well-formed UTF-8 (RFC 3629) without NUL bytes. What fails this must not reach an Envoy: it would reject the resource.
 bool pd_utf8_ok(const char *s, size_t n);
 

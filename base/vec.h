@@ -14,13 +14,16 @@
 		size_t n, cap;                                                                                         \
 	}
 
-static inline size_t pd_vec_next_cap(size_t cap) { return cap ? cap * 2 : 4; }
+static inline size_t pd_vec_next_cap(size_t cap)
+{
+	return cap ? cap * 2 : 4;
+}
 
 #define pd_vec_reserve(vec, want)                                                                                      \
 	do {                                                                                                           \
 		size_t want_ = (want);                                                                                 \
 		if (want_ > (vec)->cap) {                                                                              \
-			(vec)->v = pd_xrealloc((vec)->v, want_ * sizeof(*(vec)->v));                                    \
+			(vec)->v = pd_xrealloc((vec)->v, want_ * sizeof(*(vec)->v));                                   \
 			(vec)->cap = want_;                                                                            \
 		}                                                                                                      \
 	} while (0)
