@@ -10,7 +10,8 @@
 // - Any of a type that the registry lacks: {"@type": …, "value": base64} keeps the bytes; otherwise strict = error naming the
 //   type, lenient = the Any is left out and counted as unknown;
 // - Kubernetes: Time and MicroTime as RFC 3339, IntOrString as number or string, Quantity as string or number, RawExtension
-//   and FieldsV1 as any JSON (kept as text), members that Kubernetes inlines (the handler of a Probe).
+//   as any JSON (kept as text), members of a field named inline_X (they lie beside it), and in an object with metadata the
+//   members apiVersion and kind (skipped, as is metadata.managedFields: they are not errors, nor counted).
 // - Map keys are sorted. Oneof: two members set is an error.
 // Strings must be UTF-8 without NUL, in both policies.
 //
@@ -30,9 +31,10 @@
 #include "base/str.h"
 #include "google/protobuf/struct.pb-c.h"
 
-#define PD_CODEC_MAX_DEPTH 100      // nested objects and lists of the JSON, Any contents included
-#define PD_CODEC_MAX_ERRORS 32      // collected per decode; more are counted in errors_dropped
-#define PD_CODEC_MAX_PATH 512       // bytes of a path in an error; longer ones are cut at the front ("…")
+#define PD_CODEC_MAX_DEPTH                                                                                             \
+	100 // decode: nested messages as in the wire format (a level of a Struct counts three), Any included
+#define PD_CODEC_MAX_ERRORS 32 // collected per decode; more are counted in errors_dropped
+#define PD_CODEC_MAX_PATH 512  // bytes of a path in an error; longer ones are cut at the front ("…")
 
 enum pd_codec_policy {
 	PD_CODEC_STRICT,  // unknown fields, unknown enum names and duplicates are errors
@@ -47,13 +49,13 @@ struct pd_codec_error {
 
 // One decode run. Fill the inputs, zero the rest. May be used for several decodes: errors add up.
 struct pd_codec {
-	struct pd_arena *arena;         // in: messages, and the texts of errors, are allocated here
-	enum pd_codec_policy policy;    // in
-	const char *path;               // in: prefix of all paths, e.g. "spec"; NULL = none. Borrowed during the call
-	struct pd_codec_error *errors;  // out, in the arena
-	uint32_t n_errors;              // out, at most PD_CODEC_MAX_ERRORS
-	uint32_t errors_dropped;        // out: further errors beyond the limit
-	uint32_t unknown;               // out, lenient: fields, enum names and Any values that were skipped
+	struct pd_arena *arena;        // in: messages, and the texts of errors, are allocated here
+	enum pd_codec_policy policy;   // in
+	const char *path;              // in: prefix of all paths, e.g. "spec"; NULL = none. Borrowed during the call
+	struct pd_codec_error *errors; // out, in the arena
+	uint32_t n_errors;             // out, at most PD_CODEC_MAX_ERRORS
+	uint32_t errors_dropped;       // out: further errors beyond the limit
+	uint32_t unknown;              // out, lenient: fields, enum names and Any values that were skipped
 };
 
 // Decodes a tree into a message of type `d`. Nothing of the tree is referenced afterwards.
@@ -63,10 +65,10 @@ int pd_codec_decode(struct pd_codec *c, const struct pd_json *json, const Protob
 	PD_MUST_CHECK;
 // The same from JSON text. PD_E_PARSE, PD_E_LIMIT: the text is not JSON or too large; errors holds why and where.
 int pd_codec_decode_text(struct pd_codec *c, const char *text, size_t len, const ProtobufCMessageDescriptor *d,
-                         void **out) PD_MUST_CHECK;
+			 void **out) PD_MUST_CHECK;
 // The same from a Struct that stands for a message (EnvoyFilter patches).
 int pd_codec_decode_struct(struct pd_codec *c, const Google__Protobuf__Struct *s, const ProtobufCMessageDescriptor *d,
-                           void **out) PD_MUST_CHECK;
+			   void **out) PD_MUST_CHECK;
 
 // "spec.x: unknown field (line 12)\n" for each error, and the number of dropped ones. For logs and tests.
 void pd_codec_print_errors(struct pd_buf *out, const struct pd_codec *c);
@@ -75,11 +77,14 @@ enum pd_encode_flags {
 	PD_ENCODE_INDENT = 1,      // two spaces, one member a line; else compact
 	PD_ENCODE_PROTO_NAMES = 2, // field names as in the .proto instead of lowerCamel
 	PD_ENCODE_DEFAULTS = 4,    // also unset proto3 scalars (zero), empty lists and maps
+	PD_ENCODE_INT64_NUMBERS =
+		8, // 64-bit integers as numbers, as Kubernetes wants them in custom resources; messages of
+		   // package k8s always print them so, others as strings by default
 };
 // Appends a message as JSON text. The output is stable: fields by number, maps sorted by key. Any is expanded through the
 // registry; a type that is unknown or does not unpack prints as {"@type": …, "value": base64}. Bytes of strings that are not
 // UTF-8 become U+FFFD. Unknown fields of a message are left out.
-// Returns PD_OK, or PD_E_LIMIT: deeper than PD_CODEC_MAX_DEPTH (out then holds a cut text).
+// Returns PD_OK, or PD_E_LIMIT: deeper than PB_MAX_NESTING (out then holds a cut text).
 int pd_codec_encode(struct pd_buf *out, const void *msg, unsigned flags) PD_MUST_CHECK;
 
 // Trees from and to Struct; numbers without fraction become PD_JSON_INT.

@@ -18,16 +18,16 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define PD_JSON_MAX_DEPTH 100                 // nested arrays and objects in a text; the codec has the same limit
-#define PD_JSON_MAX_BYTES (64u << 20)         // length of one text
-#define PD_JSON_MAX_NODES (4u << 20)          // values in one text: 64 bytes of memory each
+#define PD_JSON_MAX_DEPTH 100         // nested arrays and objects in a text; the codec has the same limit
+#define PD_JSON_MAX_BYTES (64u << 20) // length of one text
+#define PD_JSON_MAX_NODES (4u << 20)  // values in one text: 64 bytes of memory each
 
 enum pd_json_type {
 	PD_JSON_NULL,
 	PD_JSON_BOOL,
-	PD_JSON_INT,    // an integer literal within int64_t
-	PD_JSON_UINT,   // an integer literal from 2^63 to 2^64-1, nothing below
-	PD_JSON_REAL,   // every other number; finite when it comes from JSON text, may be NaN or infinite when from YAML
+	PD_JSON_INT,  // an integer literal within int64_t
+	PD_JSON_UINT, // an integer literal from 2^63 to 2^64-1, nothing below
+	PD_JSON_REAL, // every other number; finite when it comes from JSON text, may be NaN or infinite when from YAML
 	PD_JSON_STRING,
 	PD_JSON_ARRAY,
 	PD_JSON_OBJECT,
@@ -35,19 +35,19 @@ enum pd_json_type {
 
 struct pd_json {
 	enum pd_json_type type;
-	uint32_t line;           // 1-based line of the value in its source; 0 = unknown
-	struct pd_json *next;    // next sibling in the array or object, or NULL
-	const char *key;         // member name in an object, NUL-terminated; NULL in an array and at the root
-	uint32_t key_len;        // bytes in key; larger than strlen(key) if it holds a NUL (the codec rejects that)
-	uint32_t n;              // STRING: bytes in s; ARRAY, OBJECT: number of children; else 0
+	uint32_t line;        // 1-based line of the value in its source; 0 = unknown
+	struct pd_json *next; // next sibling in the array or object, or NULL
+	const char *key;      // member name in an object, NUL-terminated; NULL in an array and at the root
+	uint32_t key_len;     // bytes in key; larger than strlen(key) if it holds a NUL (the codec rejects that)
+	uint32_t n;           // STRING: bytes in s; ARRAY, OBJECT: number of children; else 0
 	union {
 		bool b;
 		int64_t i;
 		uint64_t u;
 		double d;
-		const char *s;                                // NUL-terminated; may hold NUL bytes, see n; not checked for UTF-8
+		const char *s; // NUL-terminated; may hold NUL bytes, see n; not checked for UTF-8
 		struct {
-			struct pd_json *first, *last;         // children in source order, NULL when empty
+			struct pd_json *first, *last; // children in source order, NULL when empty
 		};
 	};
 };
@@ -58,8 +58,8 @@ struct pd_json *pd_json_bool(struct pd_arena *a, bool v);
 struct pd_json *pd_json_int(struct pd_arena *a, int64_t v);
 struct pd_json *pd_json_uint(struct pd_arena *a, uint64_t v); // becomes PD_JSON_INT where it fits
 struct pd_json *pd_json_real(struct pd_arena *a, double v);
-struct pd_json *pd_json_string(struct pd_arena *a, const char *s);                 // copies
-struct pd_json *pd_json_string_n(struct pd_arena *a, const char *s, size_t n);     // copies
+struct pd_json *pd_json_string(struct pd_arena *a, const char *s);             // copies
+struct pd_json *pd_json_string_n(struct pd_arena *a, const char *s, size_t n); // copies
 struct pd_json *pd_json_array(struct pd_arena *a);
 struct pd_json *pd_json_object(struct pd_arena *a);
 
@@ -84,8 +84,8 @@ struct pd_json *pd_json_copy(struct pd_arena *a, const struct pd_json *j);
 
 // Where and why a text is no JSON. All-zero = no error.
 struct pd_json_error {
-	uint32_t line, column;   // 1-based; column in bytes
-	char text[96];           // "unexpected character 'x'"
+	uint32_t line, column; // 1-based; column in bytes
+	char text[96];         // "unexpected character 'x'"
 };
 
 // Parses one JSON text (RFC 8259; surrounding white space allowed, nothing else). Strings are copied into the arena.

@@ -31,9 +31,10 @@
 #include "google/protobuf/timestamp.pb-c.h"
 #include "google/protobuf/wrappers.pb-c.h"
 
-#define PB_MAX_DEPTH 100                // nested messages in bytes, JSON, copy, merge, equality
-#define PB_MAX_BYTES (64u << 20)        // length of bytes given to pb_unpack
-#define PB_MAX_MEMORY (256u << 20)      // memory that one pb_unpack may take: a 2-byte empty message can cost 500 bytes
+#define PB_MAX_DEPTH 100           // nested messages in bytes given to pb_unpack
+#define PB_MAX_NESTING 400         // nested messages that copy, merge, equality and encode can take
+#define PB_MAX_BYTES (64u << 20)   // length of bytes given to pb_unpack
+#define PB_MAX_MEMORY (256u << 20) // memory that one pb_unpack may take: a 2-byte empty message can cost 500 bytes
 
 #define PB_TYPE_PREFIX "type.googleapis.com/"
 
@@ -62,7 +63,7 @@ size_t pb_capacity(size_t n);
 // ---- wire format --------------------------------------------------------------------------------------------------
 
 struct pb_error {
-	char text[160];   // "envoy.config.core.v3.Node.id: string is not UTF-8"
+	char text[160]; // "envoy.config.core.v3.Node.id: string is not UTF-8"
 };
 
 // Decodes bytes into a message in the arena. For bytes of any origin: unlike protobuf-c's own unpack it checks depth,
@@ -71,7 +72,7 @@ struct pb_error {
 // Returns PD_OK; PD_E_PARSE: not a message of this type; PD_E_LIMIT: PB_MAX_DEPTH, PB_MAX_BYTES or PB_MAX_MEMORY.
 // *out is NULL on failure (the arena keeps what was allocated).
 int pb_unpack(struct pd_arena *a, const ProtobufCMessageDescriptor *d, const void *bytes, size_t len, void **out,
-              struct pb_error *err) PD_MUST_CHECK;
+	      struct pb_error *err) PD_MUST_CHECK;
 
 size_t pb_packed_size(const void *msg);
 // Packs into `out`, which must hold pb_packed_size(msg) bytes. Returns the number written.
@@ -101,7 +102,7 @@ Google__Protobuf__Int32Value *pb_i32(struct pd_arena *a, int32_t v);
 Google__Protobuf__Int64Value *pb_i64(struct pd_arena *a, int64_t v);
 Google__Protobuf__BoolValue *pb_bool(struct pd_arena *a, bool v);
 Google__Protobuf__DoubleValue *pb_double(struct pd_arena *a, double v);
-Google__Protobuf__StringValue *pb_string(struct pd_arena *a, const char *v);   // copies
+Google__Protobuf__StringValue *pb_string(struct pd_arena *a, const char *v); // copies
 Google__Protobuf__Duration *pb_duration(struct pd_arena *a, int64_t seconds, int32_t nanos);
 Google__Protobuf__Duration *pb_duration_ms(struct pd_arena *a, int64_t ms);
 Google__Protobuf__Timestamp *pb_timestamp(struct pd_arena *a, int64_t seconds, int32_t nanos);
@@ -115,8 +116,10 @@ void pb_struct_set(struct pd_arena *a, Google__Protobuf__Struct *s, const char *
 void pb_struct_set_string(struct pd_arena *a, Google__Protobuf__Struct *s, const char *key, const char *v);
 void pb_struct_set_bool(struct pd_arena *a, Google__Protobuf__Struct *s, const char *key, bool v);
 void pb_struct_set_number(struct pd_arena *a, Google__Protobuf__Struct *s, const char *key, double v);
-void pb_struct_set_struct(struct pd_arena *a, Google__Protobuf__Struct *s, const char *key, Google__Protobuf__Struct *v);
-void pb_struct_set_list(struct pd_arena *a, Google__Protobuf__Struct *s, const char *key, Google__Protobuf__ListValue *v);
+void pb_struct_set_struct(struct pd_arena *a, Google__Protobuf__Struct *s, const char *key,
+			  Google__Protobuf__Struct *v);
+void pb_struct_set_list(struct pd_arena *a, Google__Protobuf__Struct *s, const char *key,
+			Google__Protobuf__ListValue *v);
 // Borrowed value or NULL (also for s == NULL). Works on unsorted Structs too: linear.
 Google__Protobuf__Value *pb_struct_get(const Google__Protobuf__Struct *s, const char *key);
 // The string member, or NULL if absent or no string.
@@ -133,7 +136,7 @@ Google__Protobuf__ListValue *pb_list_new(struct pd_arena *a);
 void pb_list_add(struct pd_arena *a, Google__Protobuf__ListValue *l, Google__Protobuf__Value *v);
 
 // ---- whole messages -----------------------------------------------------------------------------------------------
-// Messages deeper than PB_MAX_DEPTH are a bug of ours here (both ways in, pb_unpack and the codec, refuse them): asserted.
+// Messages deeper than PB_MAX_NESTING are a bug of ours here (both ways in, pb_unpack and the codec, stop at 100): asserted.
 
 // Deep copy; shares nothing with the source but constant defaults.
 void *pb_copy(struct pd_arena *a, const void *msg);
