@@ -1,12 +1,16 @@
-#include <cmocka.h>
+// The table of kinds, and that fields of its messages are spelled as users write them.
+#include "api/kinds.h"
+
 #include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "api/kinds.h"
+#include <cmocka.h>
+
 #include "istio/mesh/config.pb-c.h"
 #include "k8s/meta.pb-c.h"
 
