@@ -16,12 +16,16 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-strict_string_checks=1:detect_stack_use_afte
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
 export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$supp/lsan.supp:print_suppressions=0}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-suppressions=$supp/tsan.supp:halt_on_error=1:second_deadlock_stack=1}
+if [ -x /usr/bin/llvm-symbolizer-14 ]; then
+	export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-/usr/bin/llvm-symbolizer-14}
+fi
 
 pd_outermost=0
 if [ -z "${PD_RESULTS:-}" ]; then
 	PD_RESULTS=$(mktemp)
 	export PD_RESULTS
 	pd_outermost=1
+	trap 'rm -f "$PD_RESULTS"' EXIT
 fi
 
 pd_pass() {
@@ -50,14 +54,19 @@ pd_run() {
 }
 
 # pd_build PRESET [TARGET...]: configure if need be, and build. A failure is a result of its own.
+# Ninja does not expect company in its folder: the lock keeps others out who build through the scripts.
 pd_build() {
 	local preset=$1 quiet=--quiet
 	shift
 	if [ -t 1 ]; then quiet=; fi
-	if { [ -f "build/$preset/build.ninja" ] || cmake --preset "$preset" >"build/$preset.configure.log" 2>&1 ||
-		{ cat "build/$preset.configure.log" && false; }; } && ninja -C "build/$preset" $quiet "$@"; then
-		return 0
-	fi
+	(
+		flock 7
+		if [ ! -f "build/$preset/build.ninja" ] && ! cmake --preset "$preset" >"build/$preset.log" 2>&1; then
+			cat "build/$preset.log"
+			exit 1
+		fi
+		exec ninja -C "build/$preset" $quiet "$@"
+	) 7>"build/$preset.lock" && return 0
 	pd_fail "build $preset"
 	return 1
 }
@@ -72,7 +81,6 @@ pd_finish() {
 			echo
 			sed -n 's/^fail /Failed: /p' "$PD_RESULTS"
 		fi
-		rm -f "$PD_RESULTS"
 		echo
 		echo "$passed passed, $failed failed"
 	fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lint.sh [--fast]: format, rules of this project, clang-tidy (not with --fast), a build with clang's warnings.
+# lint.sh [--fast]: format and rules of this project; then (not with --fast) names of symbols and clang-tidy, which need a build.
 . "$(dirname "$0")/lib.sh"
 
 mapfile -t sources < <(git ls-files --cached --others --exclude-standard '*.c' '*.h' | while read -r f; do [ -f "$f" ] && echo "$f"; done)
