@@ -12,11 +12,11 @@ enum pd_issue_severity { PD_ISSUE_WARNING, PD_ISSUE_ERROR };
 
 struct pd_issue {
 	enum pd_issue_severity severity;
-	const char *origin;  // "dir/file.yaml:12" or "k8s"; never NULL
-	const char *object;  // "VirtualService default/reviews"; "" when the document could not be read that far
-	const char *field;   // "spec.http[0].route[1].weight"; "" for the object as a whole
-	const char *reason;  // one sentence without a final dot
-	int64_t generation;  // 0 = unknown
+	const char *origin; // "dir/file.yaml:12" or "k8s"; never NULL
+	const char *object; // "VirtualService default/reviews"; "" when the document could not be read that far
+	const char *field;  // "spec.http[0].route[1].weight"; "" for the object as a whole
+	const char *reason; // one sentence without a final dot; never NULL
+	int64_t generation; // 0 = unknown
 };
 
 #define PD_ISSUES_MAX 10000 // kept; further ones are counted only
@@ -29,7 +29,9 @@ void pd_issues_free(struct pd_issues **);
 void pd_issues_add(struct pd_issues *, const struct pd_issue *);
 // Drops all issues whose origin file (text before the last ':') is `file`.
 void pd_issues_clear(struct pd_issues *, const char *file);
+// Calls fn for each kept issue, those of one file in the order in which they were added. Holds the lock: fn must not call back.
 void pd_issues_each(struct pd_issues *, void (*fn)(const struct pd_issue *, void *), void *arg);
+// Issues in force, with those beyond PD_ISSUES_MAX.
 size_t pd_issues_count(struct pd_issues *);
 
 #endif

@@ -18,7 +18,8 @@ struct pd_mesh {
 };
 
 // From YAML or JSON text; "" gives the defaults. PD_E_PARSE: issues tell field and reason, *out is untouched.
-int pd_mesh_parse(const char *text, size_t len, const char *origin, struct pd_issues *, struct pd_mesh **out) PD_MUST_CHECK;
+int pd_mesh_parse(const char *text, size_t len, const char *origin, struct pd_issues *, struct pd_mesh **out)
+	PD_MUST_CHECK;
 
 // Follows a file (also through ConfigMap-style symlink swaps); calls `changed` with a new reference for each good version,
 // from a thread of its own, and once before returning. A bad version is reported and the last good one stays in force.

@@ -19,10 +19,10 @@ struct pd_sink {
 // Directory source: every .yaml, .yml and .json file below `path`, followed by inotify.
 struct pd_dir_source;
 struct pd_dir_config {
-	const char *path;           // borrowed during the call
-	const char *cluster;        // cluster of the objects' keys ("Kubernetes")
-	struct pd_sink *sink;       // borrowed for the source's life
-	struct pd_issues *issues;   // borrowed for the source's life
+	const char *path;         // borrowed during the call
+	const char *cluster;      // cluster of the objects' keys ("Kubernetes")
+	struct pd_sink *sink;     // borrowed for the source's life
+	struct pd_issues *issues; // borrowed for the source's life
 };
 // Reads the directory and delivers it before it returns; then follows it on a thread of its own.
 // PD_E_IO: the directory cannot be read (errno).

@@ -10,7 +10,7 @@
 //     reader: records the tokens that it asked for (also of postings that were empty);
 //     writer: says which tokens a batch of changes touched;
 //     a result is stale if and only if the two meet.
-// The primary index PD_INDEX_OBJECT files each object under "kind/cluster/ns/name".
+// The primary index PD_INDEX_OBJECT files each object under "kind/cluster/ns/name" (pd_object_key).
 #ifndef CONFIG_STORE_H
 #define CONFIG_STORE_H
 
@@ -29,6 +29,8 @@
 #define PD_INDEX_DERIVED 128
 typedef uint64_t pd_token;
 pd_token pd_token_make(unsigned index, const char *key);
+// The token of one object in PD_INDEX_OBJECT, whether it exists or not.
+pd_token pd_token_object(enum pd_kind kind, const char *cluster, const char *ns, const char *name);
 
 // The objects filed under one key of one index: oldest first (pd_object_cmp_age). Immutable, reference-counted.
 struct pd_posting {
@@ -37,10 +39,16 @@ struct pd_posting {
 	const struct pd_object *v[]; // one reference each
 };
 
-// Calls emit once for each key under which `o` is filed; keys need not outlive the call. Pure function of the object.
+// Calls emit for each key under which `o` is filed; keys need not outlive the call; a key given twice counts once. Pure
+// function of the object.
+//
+// Several rows may share an id: one index over several kinds. Its postings then hold objects of all of them.
+//
+// Cost. A posting that changes is copied: one pointer and one reference count for each object in it, once a batch. So give
+// an index keys that spread: a key under which 10,000 objects lie makes each change of one of them cost some 50 µs.
 typedef void (*pd_emit_key)(void *ctx, const char *key);
 struct pd_index {
-	unsigned id;      // PD_INDEX_USER..PD_INDEX_DERIVED-1, unique
+	unsigned id;      // PD_INDEX_USER..PD_INDEX_DERIVED-1
 	const char *name; // for debug output
 	enum pd_kind kind;
 	void (*keys)(const struct pd_object *o, pd_emit_key emit, void *ctx);
@@ -51,12 +59,14 @@ struct pd_change {
 	struct pd_object *next; // NULL = deleted; a reference is taken over by pd_store_apply
 };
 
-// What one batch changed. Objects whose semantic hash stayed the same are not in it and cause nothing.
+// What one batch changed. Objects whose semantic hash stayed the same are not in it and cause nothing: the store keeps the
+// object that it has (with its `origin`, so the line in it may be that of an earlier reading).
+struct pd_change_item {
+	const struct pd_object *before, *after; // NULL = absent; one reference each
+};
 struct pd_changeset {
-	PD_VEC(struct pd_change_item {
-		const struct pd_object *before, *after; // NULL = absent; one reference each
-	}) items;
-	PD_VEC(pd_token) tokens; // sorted, distinct
+	PD_VEC(struct pd_change_item) items; // one for each key, ordered by kind, then name
+	PD_VEC(pd_token) tokens;             // sorted, distinct
 };
 void pd_changeset_free(struct pd_changeset *);
 
@@ -64,7 +74,8 @@ struct pd_store;
 // `indexes` is borrowed for the store's life.
 struct pd_store *pd_store_new(const struct pd_index *indexes, size_t n);
 void pd_store_free(struct pd_store **);
-// Applies all changes at once; `out` (all-zero on entry) gets what really changed. Never fails.
+// Applies all changes at once; `out` (all-zero on entry) gets what really changed. Of several changes to one key the last
+// counts. Never fails. n changes cost O(n log n) plus the postings that they touch.
 void pd_store_apply(struct pd_store *, struct pd_change *changes, size_t n, struct pd_changeset *out);
 
 // An immutable picture of the store.
@@ -80,7 +91,8 @@ const struct pd_object *pd_config_get(const struct pd_config_snap *, enum pd_kin
 const struct pd_posting *pd_config_posting(const struct pd_config_snap *, unsigned index, const char *key);
 // All objects of a kind, in no particular order; stops when fn returns false. For debug pages and fresh starts, not for
 // translators: what it reads is not tracked.
-void pd_config_each(const struct pd_config_snap *, enum pd_kind, bool (*fn)(const struct pd_object *, void *), void *arg);
+void pd_config_each(const struct pd_config_snap *, enum pd_kind, bool (*fn)(const struct pd_object *, void *),
+		    void *arg);
 size_t pd_config_count(const struct pd_config_snap *, enum pd_kind);
 
 #endif
