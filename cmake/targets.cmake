@@ -34,40 +34,44 @@ function(pd_commands dir)
 	endforeach()
 endfunction()
 
-# What the test programs share: tests/support/*.c.
+# What the test programs share: tests/support/*.c. It may call any layer that the programs using it link.
 function(pd_test_support)
 	file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.c)
 	if(sources)
 		add_library(pd_test_support STATIC ${sources})
-		target_link_libraries(pd_test_support PUBLIC pd_xds)
+		target_link_libraries(pd_test_support PUBLIC pd_base pd_proto)
 	else()
 		add_library(pd_test_support INTERFACE)
-		target_link_libraries(pd_test_support INTERFACE pd_xds)
 	endif()
 endfunction()
 
 # pd_unit_tests(DIR): each DIR/MODULE/test_*.c becomes the ctest MODULE/NAME, run from the repository's root.
-# Other .c files of a MODULE folder are linked into all of its tests. Exit code 77 means "cannot run here".
+# Other .c files of a MODULE folder are linked into all of its tests. Tests of a layer link that layer and what is below,
+# so that they build while an upper one does not. Exit code 77 means "cannot run here".
 function(pd_unit_tests dir)
 	pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET cmocka)
-	pd_test_support()
 	file(GLOB tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${dir}/*/test_*.c)
 	foreach(test ${tests})
 		get_filename_component(folder ${test} DIRECTORY)
 		get_filename_component(module ${folder} NAME)
 		get_filename_component(name ${test} NAME_WE)
+		set(layer pd_xds)
+		if(TARGET pd_${module})
+			set(layer pd_${module})
+		endif()
 		file(GLOB helpers CONFIGURE_DEPENDS ${folder}/*.c)
 		list(FILTER helpers EXCLUDE REGEX "/test_[^/]*$")
 		add_executable(${module}_${name} ${test} ${helpers})
 		set_target_properties(${module}_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-		target_link_libraries(${module}_${name} PRIVATE pd_test_support PkgConfig::cmocka)
+		target_link_libraries(${module}_${name} PRIVATE pd_test_support ${layer} PkgConfig::cmocka)
 		add_test(NAME ${module}/${name} COMMAND ${module}_${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 		set_tests_properties(${module}/${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
 	endforeach()
 endfunction()
 
 # pd_test_tools(DIR): clients and servers that test suites start. In every DIR/FOLDER but unit, fuzz and
-# support, each file with a main() becomes bin/NAME; the folder's other files are linked into all of them.
+# support, each file with a main() becomes bin/NAME; the folder's other files are linked into all of them, and our
+# libraries up to the layer PD_LAYER_OF_tests_FOLDER (default: all).
 function(pd_test_tools dir)
 	file(GLOB all CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${dir}/*/*.c)
 	list(FILTER all EXCLUDE REGEX "/${dir}/(unit|fuzz|support)/")
@@ -86,8 +90,13 @@ function(pd_test_tools dir)
 		get_filename_component(name ${source} NAME_WE)
 		set(own ${helpers})
 		list(FILTER own INCLUDE REGEX "^${folder}/")
+		get_filename_component(folder_name ${folder} NAME)
+		set(layer pd_xds)
+		if(DEFINED PD_LAYER_OF_${dir}_${folder_name})
+			set(layer ${PD_LAYER_OF_${dir}_${folder_name}})
+		endif()
 		add_executable(${name} ${source} ${own})
-		target_link_libraries(${name} PRIVATE pd_test_support)
+		target_link_libraries(${name} PRIVATE pd_test_support ${layer})
 		add_dependencies(pd_programs ${name})
 	endforeach()
 endfunction()
