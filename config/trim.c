@@ -84,7 +84,21 @@ static void trim_meta(enum pd_kind kind, K8s__ObjectMeta *m)
 
 // ---- Pod ----------------------------------------------------------------------------------------------------------
 
-// Of a container only its ports; without any it goes.
+static size_t trim_ports(K8s__ContainerPort **v, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		v[i]->hostip = NULL;
+		v[i]->has_hostport = 0;
+		if (!pd_empty(v[i]->name))
+			v[kept++] = v[i];
+	}
+	return kept;
+}
+
+// Of a container only its named ports, which a Service's targetPort may refer to (a number needs no look-up); without any
+// it goes.
 static size_t trim_containers(K8s__Container **v, size_t n)
 {
 	size_t kept = 0;
@@ -92,14 +106,11 @@ static size_t trim_containers(K8s__Container **v, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		K8s__Container slim = K8S__CONTAINER__INIT;
 
-		if (!v[i]->n_ports)
-			continue;
-		slim.name = v[i]->name;
-		slim.restartpolicy = v[i]->restartpolicy;
-		slim.n_ports = v[i]->n_ports;
+		slim.n_ports = trim_ports(v[i]->ports, v[i]->n_ports);
 		slim.ports = v[i]->ports;
-		for (size_t p = 0; p < slim.n_ports; p++)
-			slim.ports[p]->hostip = NULL;
+		slim.restartpolicy = v[i]->restartpolicy;
+		if (!slim.n_ports)
+			continue;
 		*v[i] = slim;
 		v[kept++] = v[i];
 	}
