@@ -1,0 +1,408 @@
+#include "discovery/indexes.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "gwapi/grpc_route.pb-c.h"
+#include "gwapi/http_route.pb-c.h"
+#include "gwapi/l4_route.pb-c.h"
+#include "istio/networking/destination_rule.pb-c.h"
+#include "istio/networking/gateway.pb-c.h"
+#include "istio/networking/service_entry.pb-c.h"
+#include "istio/networking/virtual_service.pb-c.h"
+#include "istio/networking/workload_entry.pb-c.h"
+#include "k8s/core.pb-c.h"
+#include "k8s/discovery.pb-c.h"
+#include "k8s/pod.pb-c.h"
+
+static char domain_suffix[256] = "cluster.local";
+
+void pd_indexes_set_domain(const char *suffix)
+{
+	PD_ASSERT(strlen(suffix) < sizeof(domain_suffix));
+	strcpy(domain_suffix, suffix);
+}
+
+const char *pd_indexes_domain(void)
+{
+	return domain_suffix;
+}
+
+// ---- names --------------------------------------------------------------------------------------------------------
+
+static bool is_ip(const char *s)
+{
+	unsigned char addr[16];
+
+	return inet_pton(AF_INET, s, addr) == 1 || inet_pton(AF_INET6, s, addr) == 1;
+}
+
+static bool is_short(const char *host)
+{
+	return *host && !strchr(host, '.') && strcmp(host, "*") != 0 && !is_ip(host);
+}
+
+const char *pd_expand_host(struct pd_arena *a, const char *host, const char *ns, const char *domain)
+{
+	if (!host || !is_short(host))
+		return host;
+	return pd_arena_printf(a, "%s.%s.svc.%s", host, ns, domain);
+}
+
+const char *pd_expand_gateway(struct pd_arena *a, const char *gateway, const char *ns)
+{
+	const char *dot;
+
+	if (pd_has_prefix(gateway, "./"))
+		return pd_arena_printf(a, "%s%s", ns, gateway + 1);
+	if (strchr(gateway, '/') || pd_streq(gateway, "mesh"))
+		return gateway;
+	dot = strchr(gateway, '.');
+	if (!dot)
+		return pd_arena_printf(a, "%s/%s", ns, gateway);
+	return pd_arena_printf(a, "%.*s/%.*s", (int)strcspn(dot + 1, "."), dot + 1, (int)(dot - gateway), gateway);
+}
+
+bool pd_host_covers(const char *pattern, const char *host)
+{
+	if (*pattern != '*')
+		return strcmp(pattern, host) == 0;
+	if (*host == '*')
+		return strlen(host) >= strlen(pattern) && pd_has_suffix(host + 1, pattern + 1);
+	return pd_has_suffix(host, pattern + 1);
+}
+
+// ---- emitting -----------------------------------------------------------------------------------------------------
+
+// Keys are short nearly always; what users may make long goes through the heap.
+static void PD_PRINTF(3, 4) emitf(pd_emit_key emit, void *ctx, const char *fmt, ...)
+{
+	char small[512], *big = NULL;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(small, sizeof(small), fmt, ap);
+	va_end(ap);
+	if (n >= (int)sizeof(small)) {
+		big = pd_xmalloc((size_t)n + 1);
+		va_start(ap, fmt);
+		vsnprintf(big, (size_t)n + 1, fmt, ap);
+		va_end(ap);
+	}
+	emit(ctx, big ? big : small);
+	free(big);
+}
+
+// All map<string, string> entries that protobuf-c generates have this layout.
+struct pair {
+	ProtobufCMessage base;
+	const char *key, *value;
+} __attribute__((may_alias));
+
+// `prefix` is "NS/" or "".
+static void emit_first_pair(const struct pair *const *v, size_t n, const char *ns, pd_emit_key emit, void *ctx)
+{
+	const struct pair *first = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (!first || pd_strcmp(v[i]->key, first->key) < 0)
+			first = v[i];
+	if (first)
+		emitf(emit, ctx, "%s%s%s=%s", ns, *ns ? "/" : "", pd_or(first->key, ""), pd_or(first->value, ""));
+}
+
+static void emit_pairs(const struct pair *const *v, size_t n, const char *ns, pd_emit_key emit, void *ctx)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pd_label_indexed(v[i]->key))
+			emitf(emit, ctx, "%s/%s=%s", ns, pd_or(v[i]->key, ""), pd_or(v[i]->value, ""));
+}
+
+#define PAIRS(list) ((const struct pair *const *)(list))
+
+bool pd_label_indexed(const char *key)
+{
+	static const char *const noise[] = {
+		"apps.kubernetes.io/pod-index",
+		"controller-revision-hash",
+		"istio.io/rev",
+		"pod-template-generation",
+		"pod-template-hash",
+		"security.istio.io/tlsMode",
+		"service.istio.io/canonical-name",
+		"service.istio.io/canonical-revision",
+		"sidecar.istio.io/inject",
+		"statefulset.kubernetes.io/pod-name",
+		"topology.istio.io/network",
+	};
+
+	for (size_t i = 0; i < sizeof(noise) / sizeof(noise[0]); i++)
+		if (pd_streq(key, noise[i]))
+			return false;
+	return true;
+}
+
+static void by_ns(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	emit(ctx, o->key.ns);
+}
+
+// ---- Kubernetes ---------------------------------------------------------------------------------------------------
+
+// Slices of the multi-cluster services API describe services of other clusters.
+static bool slice_counts(const struct pd_object *o)
+{
+	return !pd_object_label(o, "multicluster.kubernetes.io/service-name");
+}
+
+static void slice_by_service(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const char *service = pd_object_label(o, "kubernetes.io/service-name");
+
+	if (!pd_empty(service) && slice_counts(o))
+		emitf(emit, ctx, "%s/%s", o->key.ns, service);
+}
+
+static bool refers_to_pod(const K8s__Endpoint *e)
+{
+	return e->targetref && pd_streq(e->targetref->kind, "Pod");
+}
+
+static void slice_by_pod(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const K8s__EndpointSlice *s = (const K8s__EndpointSlice *)o->spec;
+
+	for (size_t i = 0; i < s->n_endpoints; i++)
+		if (refers_to_pod(s->endpoints[i]))
+			emitf(emit, ctx, "%s/%s", pd_or(s->endpoints[i]->targetref->namespace_, ""),
+			      pd_or(s->endpoints[i]->targetref->name, ""));
+}
+
+static void slice_by_ip(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const K8s__EndpointSlice *s = (const K8s__EndpointSlice *)o->spec;
+
+	for (size_t i = 0; i < s->n_endpoints; i++)
+		for (size_t k = 0; k < s->endpoints[i]->n_addresses && !refers_to_pod(s->endpoints[i]); k++)
+			emitf(emit, ctx, "%s/%s", o->key.ns, s->endpoints[i]->addresses[k]);
+}
+
+static void pod_by_ip(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const K8s__Pod *p = (const K8s__Pod *)o->spec;
+
+	if (!p->status || (p->spec && p->spec->hostnetwork))
+		return;
+	if (!pd_empty(p->status->podip))
+		emit(ctx, p->status->podip);
+	for (size_t i = 0; i < p->status->n_podips; i++)
+		if (!pd_empty(p->status->podips[i]->ip))
+			emit(ctx, p->status->podips[i]->ip);
+}
+
+static void pod_by_node(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const K8s__Pod *p = (const K8s__Pod *)o->spec;
+
+	if (p->spec && !pd_empty(p->spec->nodename))
+		emit(ctx, p->spec->nodename);
+}
+
+static void pod_by_label(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	emit_pairs(PAIRS(o->meta->labels), o->meta->n_labels, o->key.ns, emit, ctx);
+}
+
+static void service_by_selector(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const K8s__ServiceSpec *s = ((const K8s__Service *)o->spec)->spec;
+
+	if (s)
+		emit_first_pair(PAIRS(s->selector), s->n_selector, o->key.ns, emit, ctx);
+}
+
+static void service_by_external_name(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const K8s__ServiceSpec *s = ((const K8s__Service *)o->spec)->spec;
+
+	if (s && pd_streq(s->type, "ExternalName") && !pd_empty(s->externalname))
+		emit(ctx, s->externalname);
+}
+
+// ---- Istio --------------------------------------------------------------------------------------------------------
+
+static void we_by_label(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__WorkloadEntry *w = (const Istio__WorkloadEntry *)o->spec;
+
+	emit_pairs(PAIRS(w->labels), w->n_labels, o->key.ns, emit, ctx);
+	emit_pairs(PAIRS(o->meta->labels), o->meta->n_labels, o->key.ns, emit, ctx);
+}
+
+static void we_by_ip(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__WorkloadEntry *w = (const Istio__WorkloadEntry *)o->spec;
+
+	if (!pd_empty(w->address))
+		emit(ctx, w->address);
+}
+
+static void se_by_host(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__ServiceEntry *s = (const Istio__ServiceEntry *)o->spec;
+
+	for (size_t i = 0; i < s->n_hosts; i++)
+		emit(ctx, s->hosts[i]);
+}
+
+static void se_by_selector(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__ServiceEntry *s = (const Istio__ServiceEntry *)o->spec;
+
+	if (s->workload_selector)
+		emit_first_pair(PAIRS(s->workload_selector->labels), s->workload_selector->n_labels, o->key.ns, emit,
+				ctx);
+}
+
+static void emit_host(const char *host, const char *ns, pd_emit_key emit, void *ctx)
+{
+	if (is_short(host))
+		emitf(emit, ctx, "%s.%s.svc.%s", host, ns, domain_suffix);
+	else
+		emit(ctx, host);
+}
+
+static void dr_by_host(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	emit_host(((const Istio__DestinationRule *)o->spec)->host, o->key.ns, emit, ctx);
+}
+
+static void dr_wildcard(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	if (*((const Istio__DestinationRule *)o->spec)->host == '*')
+		emit(ctx, o->key.ns);
+}
+
+static bool in_mesh(const Istio__VirtualService *v)
+{
+	for (size_t i = 0; i < v->n_gateways; i++)
+		if (pd_streq(v->gateways[i], "mesh"))
+			return true;
+	return !v->n_gateways;
+}
+
+static void vs_by_host(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__VirtualService *v = (const Istio__VirtualService *)o->spec;
+
+	for (size_t i = 0; i < v->n_hosts && in_mesh(v); i++)
+		emit_host(v->hosts[i], o->key.ns, emit, ctx);
+}
+
+static void vs_wildcard(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__VirtualService *v = (const Istio__VirtualService *)o->spec;
+
+	for (size_t i = 0; i < v->n_hosts && in_mesh(v); i++)
+		if (*v->hosts[i] == '*')
+			emit(ctx, "");
+}
+
+static bool in_domain(const char *host)
+{
+	size_t n = strlen(host), d = strlen(domain_suffix);
+
+	return n > d && host[n - d - 1] == '.' && strcmp(host + n - d, domain_suffix) == 0;
+}
+
+static void vs_mesh(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__VirtualService *v = (const Istio__VirtualService *)o->spec;
+
+	for (size_t i = 0; i < v->n_hosts && in_mesh(v); i++)
+		if (*v->hosts[i] == '*' || (!is_short(v->hosts[i]) && !in_domain(v->hosts[i])))
+			emit(ctx, "");
+}
+
+static void vs_by_gateway(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__VirtualService *v = (const Istio__VirtualService *)o->spec;
+	struct pd_arena a = {.first_chunk = 512};
+
+	for (size_t i = 0; i < v->n_gateways; i++)
+		if (!pd_streq(v->gateways[i], "mesh"))
+			emit(ctx, pd_expand_gateway(&a, v->gateways[i], o->key.ns));
+	pd_arena_free(&a);
+}
+
+static void gateway_by_selector(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__Gateway *g = (const Istio__Gateway *)o->spec;
+
+	if (g->n_selector)
+		emit_first_pair(PAIRS(g->selector), g->n_selector, "", emit, ctx);
+	else
+		emit(ctx, "");
+}
+
+// ---- Gateway API ----------------------------------------------------------------------------------------------------
+
+static void emit_parents(Gwapi__ParentReference *const *v, size_t n, const char *ns, pd_emit_key emit, void *ctx)
+{
+	for (size_t i = 0; i < n; i++)
+		emitf(emit, ctx, "%s/%s/%s", pd_or(v[i]->kind, "Gateway"), pd_or(v[i]->namespace_, ns),
+		      pd_or(v[i]->name, ""));
+}
+
+#define ROUTE_KEYS(name, Type)                                                                                         \
+	static void name(const struct pd_object *o, pd_emit_key emit, void *ctx)                                       \
+	{                                                                                                              \
+		const Type *r = (const Type *)o->spec;                                                                 \
+		emit_parents(r->parent_refs, r->n_parent_refs, o->key.ns, emit, ctx);                                  \
+	}
+ROUTE_KEYS(http_parents, Gwapi__HTTPRouteSpec)
+ROUTE_KEYS(grpc_parents, Gwapi__GRPCRouteSpec)
+ROUTE_KEYS(tls_parents, Gwapi__TLSRouteSpec)
+ROUTE_KEYS(tcp_parents, Gwapi__TCPRouteSpec)
+
+#define ROW(ID, KIND, keys)                                                                                            \
+	{                                                                                                              \
+		PD_IX_##ID, #ID, PD_KIND_##KIND, keys                                                                  \
+	}
+const struct pd_index pd_indexes[] = {
+	ROW(SLICE_BY_SERVICE, ENDPOINT_SLICE, slice_by_service),
+	ROW(SLICE_BY_POD, ENDPOINT_SLICE, slice_by_pod),
+	ROW(SLICE_BY_IP, ENDPOINT_SLICE, slice_by_ip),
+	ROW(POD_BY_IP, POD, pod_by_ip),
+	ROW(POD_BY_NODE, POD, pod_by_node),
+	ROW(POD_BY_LABEL, POD, pod_by_label),
+	ROW(SERVICE_BY_SELECTOR, SERVICE, service_by_selector),
+	ROW(SERVICE_BY_EXTERNAL_NAME, SERVICE, service_by_external_name),
+	ROW(WE_BY_LABEL, WORKLOAD_ENTRY, we_by_label),
+	ROW(WE_BY_IP, WORKLOAD_ENTRY, we_by_ip),
+	ROW(SE_BY_HOST, SERVICE_ENTRY, se_by_host),
+	ROW(SE_BY_SELECTOR, SERVICE_ENTRY, se_by_selector),
+	ROW(DR_BY_HOST, DESTINATION_RULE, dr_by_host),
+	ROW(DR_WILDCARD, DESTINATION_RULE, dr_wildcard),
+	ROW(VS_BY_HOST, VIRTUAL_SERVICE, vs_by_host),
+	ROW(VS_WILDCARD, VIRTUAL_SERVICE, vs_wildcard),
+	ROW(VS_BY_GATEWAY, VIRTUAL_SERVICE, vs_by_gateway),
+	ROW(VS_MESH, VIRTUAL_SERVICE, vs_mesh),
+	ROW(GATEWAY_BY_SELECTOR, GATEWAY, gateway_by_selector),
+	ROW(SIDECAR_BY_NS, SIDECAR, by_ns),
+	ROW(PEER_AUTHN_BY_NS, PEER_AUTHENTICATION, by_ns),
+	ROW(AUTHZ_BY_NS, AUTHORIZATION_POLICY, by_ns),
+	ROW(REQUEST_AUTHN_BY_NS, REQUEST_AUTHENTICATION, by_ns),
+	ROW(TELEMETRY_BY_NS, TELEMETRY, by_ns),
+	ROW(ENVOY_FILTER_BY_NS, ENVOY_FILTER, by_ns),
+	ROW(ROUTE_BY_PARENT, HTTP_ROUTE, http_parents),
+	ROW(ROUTE_BY_PARENT, GRPC_ROUTE, grpc_parents),
+	ROW(ROUTE_BY_PARENT, TLS_ROUTE, tls_parents),
+	ROW(ROUTE_BY_PARENT, TCP_ROUTE, tcp_parents),
+	ROW(GRANT_BY_NS, REFERENCE_GRANT, by_ns),
+};
+const size_t pd_indexes_n = sizeof(pd_indexes) / sizeof(pd_indexes[0]);
