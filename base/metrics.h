@@ -89,7 +89,8 @@ static inline void pd_series_inc(struct pd_series *s)
 #define pd_metric_observe(m, v, ...) pd_series_observe(pd_metric_at((m), ##__VA_ARGS__), (v))
 #define pd_metric_get(m, ...) pd_series_get(pd_metric_at((m), ##__VA_ARGS__))
 
-// For `collect`: one line. `n` values as for pd_metric_series.
+// For `collect`: one line; combinations must be distinct. `n` values as for pd_metric_series. Values beyond the limit are
+// summed into one line whose label values are all PD_METRIC_OVERFLOW.
 void pd_metric_emit(struct pd_metric_out *out, double v, const char *const *values, size_t n);
 
 #endif
