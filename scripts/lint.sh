@@ -10,13 +10,24 @@ check() {
 	if "$@"; then pd_pass "lint $name"; else pd_fail "lint $name"; fi
 }
 
+format() {
+	local bad=0 file
+	for file in "${sources[@]}"; do
+		if ! clang-format --dry-run -Werror "$file" 2>/dev/null; then
+			echo "$file: not formatted (make format)"
+			bad=1
+		fi
+	done
+	return $bad
+}
+
 tidy() {
 	printf '%s\n' "${sources[@]}" | grep '\.c$' | grep -v '^tests/fuzz/' |
 		xargs -P "$(nproc)" -n 1 scripts/tidy_one.sh build/release
 }
 
 echo "== lint"
-check clang-format clang-format --dry-run -Werror "${sources[@]}"
+check clang-format format
 check rules python3 scripts/check_rules.py
 if [ "${1:-}" != --fast ]; then
 	pd_build release || pd_finish
