@@ -22,9 +22,9 @@ fuzz_one() {
 
 echo "== fuzz targets (${seconds} s each)"
 targets=()
-for target in build/fuzz/bin/fuzz_*; do
-	[ -x "$target" ] || continue
-	name=$(basename "$target")
+for source in tests/fuzz/fuzz_*.c; do
+	[ -f "$source" ] || continue
+	name=$(basename "$source" .c)
 	if [ $# -gt 0 ]; then
 		case " $* " in *" ${name#fuzz_} "*) ;; *) continue ;; esac
 	fi
