@@ -315,6 +315,26 @@ static const ProtobufCFieldDescriptor *field_by_id(const ProtobufCMessageDescrip
 	return NULL;
 }
 
+// Key and value may be missing on the wire, which means their defaults. Whoever reads a map may rely on both being there.
+static void complete_entry(struct unpacker *u, ProtobufCMessage *entry)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const ProtobufCFieldDescriptor *f = &entry->descriptor->fields[i];
+		void **slot = pb_member(entry, f);
+		pb_mark_set(entry, f);
+		if (f->type == PROTOBUF_C_TYPE_STRING && !*slot)
+			*slot = pd_arena_strdup(u->arena, "");
+		if (f->type == PROTOBUF_C_TYPE_MESSAGE && !*slot)
+			*slot = pb_new(u->arena, f->descriptor);
+	}
+}
+
+static bool may_be_entry(const ProtobufCFieldDescriptor *f)
+{
+	const ProtobufCMessageDescriptor *d = f->descriptor;
+	return f->type == PROTOBUF_C_TYPE_MESSAGE && d->n_fields == 2 && pd_has_suffix(d->short_name, "Entry");
+}
+
 static int unpack_field(struct unpacker *u, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
 			const struct raw *raw, unsigned depth)
 {
@@ -322,7 +342,12 @@ static int unpack_field(struct unpacker *u, ProtobufCMessage *m, const ProtobufC
 		if (wire_of(f->type) != raw->wire)
 			return unpack_packed(u, m, f, raw);
 		void *slot = append(u, m, f);
-		return slot ? store(u, m, f, slot, raw, depth) : no_room(u);
+		if (!slot)
+			return no_room(u);
+		int rc = store(u, m, f, slot, raw, depth);
+		if (!rc && may_be_entry(f) && pb_field_is_map(m->descriptor, f))
+			complete_entry(u, *(ProtobufCMessage **)slot);
+		return rc;
 	}
 	pb_mark_set(m, f);
 	return store(u, m, f, pb_member(m, f), raw, depth);
