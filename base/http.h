@@ -19,10 +19,10 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define PD_HTTP_BODY_MAX (4 * 1024 * 1024) // bytes of a request body unless the options say otherwise; beyond: 413
-#define PD_HTTP_CONNECTIONS 256            // open connections of a server; newcomers wait
-#define PD_HTTP_PER_IP 128                 // open connections from one address; further ones are closed
-#define PD_HTTP_TIMEOUT_S 15               // a connection silent for so long is closed
+#define PD_HTTP_BODY_MAX (64 * 1024) // bytes of a request body unless the options say otherwise; beyond: 413
+#define PD_HTTP_CONNECTIONS 256      // open connections of a server; newcomers wait
+#define PD_HTTP_PER_IP 128           // open connections from one address; further ones are closed
+#define PD_HTTP_TIMEOUT_S 15         // a connection silent for so long is closed
 #define PD_HTTP_THREADS 2
 #define PD_HTTP_HEADERS_MAX (32 * 1024) // bytes of request line and headers; beyond: 431 or 414
 #define PD_HTTP_ROUTES_MAX 256          // routes of a server
