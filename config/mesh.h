@@ -3,6 +3,7 @@
 #define CONFIG_MESH_H
 
 #include "base/hamt.h"
+#include "base/mem.h"
 #include "config/issue.h"
 #include "istio/mesh/config.pb-c.h"
 

@@ -38,7 +38,8 @@ struct pd_cluster_name {
 };
 bool pd_cluster_name_parse(struct pd_arena *a, const char *name, struct pd_cluster_name *out);
 // Formats one: subset may be NULL.
-const char *pd_cluster_name(struct pd_arena *a, const char *direction, uint32_t port, const char *subset, const char *host);
+const char *pd_cluster_name(struct pd_arena *a, const char *direction, uint32_t port, const char *subset,
+			    const char *host);
 
 // ---- discovery/route ---------------------------------------------------------------------------------------------
 // Scope (sidecars): the virtual hosts that `host` contributes, one per route configuration. `host` is a service's name or a
@@ -48,7 +49,7 @@ struct pd_vhost_vec {
 	struct pd_vhost {
 		const char *route_name; // "80" or "HOST:PORT"
 		Envoy__Config__Route__V3__VirtualHost *msg;
-	} *v;
+	} * v;
 	size_t n, cap;
 };
 void pd_build_host_routes(struct pd_tx *tx, const char *host, struct pd_vhost_vec *out);
@@ -61,8 +62,8 @@ Envoy__Config__Route__V3__VirtualHost *pd_build_catch_all(struct pd_tx *tx, cons
 // template they are filters without typed_config, described by `http`; pd_build_http_filter makes them for a view. A template
 // without HTTP slots is complete and is shared by all proxies of the scope.
 struct pd_http_slot {
-	uint32_t chain;  // index in filter_chains; UINT32_MAX = default_filter_chain
-	uint32_t filter; // index in that chain's filters
+	uint32_t chain;          // index in filter_chains; UINT32_MAX = default_filter_chain
+	uint32_t filter;         // index in that chain's filters
 	const char *route_name;  // RDS name
 	const char *stat_prefix; // "outbound_0.0.0.0_80;"
 	enum pd_protocol protocol;

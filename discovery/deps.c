@@ -19,7 +19,10 @@ struct pd_deps {
 	PD_VEC(struct pd_unit *) hit;        // scratch of pd_deps_changed
 };
 
-struct pd_deps *pd_deps_new(void) { return pd_xcalloc(1, sizeof(struct pd_deps)); }
+struct pd_deps *pd_deps_new(void)
+{
+	return pd_xcalloc(1, sizeof(struct pd_deps));
+}
 
 static void entry_free(struct pd_deps *d, struct token_entry *e)
 {
@@ -60,21 +63,39 @@ static void entry_gc(struct pd_deps *d, struct token_entry *e)
 		entry_free(d, e);
 }
 
+static uint32_t entry_add(struct token_entry *e, struct pd_unit *unit)
+{
+	if (e->n == e->cap) {
+		e->cap = e->cap ? e->cap * 2 : 1;
+		e->units = pd_xrealloc(e->units, e->cap * sizeof(*e->units));
+	}
+	e->units[e->n] = unit;
+	return e->n++;
+}
+
 static int cmp_token(const void *x, const void *y)
 {
 	pd_token a = *(const pd_token *)x, b = *(const pd_token *)y;
 	return (a > b) - (a < b);
 }
 
-static bool unit_has(const struct pd_unit *u, uint32_t n, pd_token t)
+static int cmp_dep(const void *x, const void *y)
 {
-	return n && bsearch(&t, u->tokens, n, sizeof(t), cmp_token);
+	pd_token a = ((const struct pd_dep *)x)->token, b = ((const struct pd_dep *)y)->token;
+	return (a > b) - (a < b);
+}
+
+// Among the first n, which are sorted.
+static struct pd_dep *unit_find(const struct pd_unit *u, uint32_t n, pd_token t)
+{
+	struct pd_dep key = {.token = t};
+	return n ? bsearch(&key, u->deps, n, sizeof(key), cmp_dep) : NULL;
 }
 
 bool pd_deps_record(struct pd_deps *d, struct pd_unit *unit, const pd_token *tokens, size_t n, uint64_t generation)
 {
 	bool stale = false;
-	uint32_t before = unit->n_tokens;
+	uint32_t before = unit->n_deps;
 	pd_token *sorted = pd_xmalloc((n + 1) * sizeof(*sorted));
 	if (n)
 		memcpy(sorted, tokens, n * sizeof(*tokens));
@@ -85,47 +106,35 @@ bool pd_deps_record(struct pd_deps *d, struct pd_unit *unit, const pd_token *tok
 			continue;
 		struct token_entry *e = entry_get(d, sorted[i]);
 		stale |= e->changed > generation;
-		if (unit_has(unit, before, sorted[i]))
-			continue;
-		if (e->n == e->cap) {
-			e->cap = e->cap ? e->cap * 2 : 1;
-			e->units = pd_xrealloc(e->units, e->cap * sizeof(*e->units));
-		}
-		e->units[e->n++] = unit;
-		sorted[fresh++] = sorted[i];
+		if (!unit_find(unit, before, sorted[i]))
+			sorted[fresh++] = sorted[i];
 	}
-	if (fresh) {
-		unit->tokens = pd_xrealloc(unit->tokens, (before + fresh) * sizeof(*unit->tokens));
-		memcpy(unit->tokens + before, sorted, fresh * sizeof(*sorted));
-		unit->n_tokens = before + (uint32_t)fresh;
-		if (before)
-			qsort(unit->tokens, unit->n_tokens, sizeof(*unit->tokens), cmp_token);
-	}
+	if (fresh)
+		unit->deps = pd_xrealloc(unit->deps, (before + fresh) * sizeof(*unit->deps));
+	for (size_t i = 0; i < fresh; i++)
+		unit->deps[before + i] = (struct pd_dep){sorted[i], entry_add(entry_get(d, sorted[i]), unit)};
+	unit->n_deps = before + (uint32_t)fresh;
+	if (before && fresh)
+		qsort(unit->deps, unit->n_deps, sizeof(*unit->deps), cmp_dep);
 	free(sorted);
 	return stale;
 }
 
-static void entry_drop(struct pd_deps *d, pd_token token, const struct pd_unit *unit)
-{
-	struct token_entry *e;
-	HASH_FIND(hh, d->tokens, &token, sizeof(token), e);
-	PD_ASSERT(e);
-	for (uint32_t i = 0; i < e->n; i++) {
-		if (e->units[i] == unit) {
-			e->units[i] = e->units[--e->n];
-			break;
-		}
-	}
-	entry_gc(d, e);
-}
-
 void pd_deps_clear(struct pd_deps *d, struct pd_unit *unit)
 {
-	for (uint32_t i = 0; i < unit->n_tokens; i++)
-		entry_drop(d, unit->tokens[i], unit);
-	free(unit->tokens);
-	unit->tokens = NULL;
-	unit->n_tokens = 0;
+	for (uint32_t i = 0; i < unit->n_deps; i++) {
+		struct token_entry *e;
+		HASH_FIND(hh, d->tokens, &unit->deps[i].token, sizeof(pd_token), e);
+		PD_ASSERT(e && e->units[unit->deps[i].pos] == unit);
+		struct pd_unit *moved = e->units[--e->n];
+		e->units[unit->deps[i].pos] = moved;
+		if (moved != unit)
+			unit_find(moved, moved->n_deps, e->token)->pos = unit->deps[i].pos;
+		entry_gc(d, e);
+	}
+	free(unit->deps);
+	unit->deps = NULL;
+	unit->n_deps = 0;
 }
 
 static int cmp_unit(const void *x, const void *y)
@@ -173,4 +182,7 @@ void pd_deps_forget(struct pd_deps *d, uint64_t generation)
 	d->recent.n = kept;
 }
 
-size_t pd_deps_count(const struct pd_deps *d) { return HASH_COUNT(d->tokens); }
+size_t pd_deps_count(const struct pd_deps *d)
+{
+	return HASH_COUNT(d->tokens);
+}

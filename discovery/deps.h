@@ -17,8 +17,11 @@
 
 // Embedded in whatever is computed. All-zero is a unit that depends on nothing.
 struct pd_unit {
-	uint32_t n_tokens;
-	pd_token *tokens; // sorted, distinct; owned by the unit's entry in pd_deps
+	uint32_t n_deps;
+	struct pd_dep {
+		pd_token token;
+		uint32_t pos; // where the token's entry lists this unit: removal needs no search
+	} * deps;             // sorted by token, distinct; owned here, maintained by pd_deps_*
 };
 
 struct pd_deps;

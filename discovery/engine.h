@@ -30,19 +30,19 @@ struct pd_engine;
 
 // What a published change may have altered. "May": a resource that comes out the same keeps its version and is not sent.
 struct pd_invalidation {
-	uint64_t generation;      // of the snapshot that was published
-	uint64_t changed_ns;      // pd_now_ns() when the first of the changes reached the process
-	bool urgent;              // endpoint removals or security policy among them
-	size_t n_views;           // views of which some set or resource may differ
+	uint64_t generation; // of the snapshot that was published
+	uint64_t changed_ns; // pd_now_ns() when the first of the changes reached the process
+	bool urgent;         // endpoint removals or security policy among them
+	size_t n_views;      // views of which some set or resource may differ
 	const struct pd_view_change {
 		struct pd_view *view; // borrowed during the call
 		uint32_t types;       // bit 1 << enum pd_type
-	} *views;
-	size_t n_names;           // single resources, whoever subscribes to them (endpoints)
+	} * views;
+	size_t n_names; // single resources, whoever subscribes to them (endpoints)
 	const struct pd_name_change {
 		enum pd_type type;
-		const char *name;     // interned, borrowed during the call
-	} *names;
+		const char *name; // interned, borrowed during the call
+	} * names;
 };
 // Called on the control thread after the snapshot was published. Must not block.
 typedef void (*pd_invalidate_fn)(const struct pd_invalidation *, void *arg);

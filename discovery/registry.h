@@ -47,9 +47,18 @@ enum pd_protocol {
 enum pd_protocol pd_protocol_of(const char *transport, const char *app_protocol, const char *port_name, uint32_t port);
 // From the `protocol` text of Gateway servers, ServiceEntry and Sidecar ports: "HTTP", "GRPC-Web", ...
 enum pd_protocol pd_protocol_parse(const char *text);
-static inline bool pd_protocol_is_http(enum pd_protocol p) { return p >= PD_PROTO_HTTP && p <= PD_PROTO_HTTP_PROXY; }
-static inline bool pd_protocol_is_http2(enum pd_protocol p) { return p >= PD_PROTO_HTTP2 && p <= PD_PROTO_GRPC_WEB; }
-static inline bool pd_protocol_is_tls(enum pd_protocol p) { return p == PD_PROTO_HTTPS || p == PD_PROTO_TLS; }
+static inline bool pd_protocol_is_http(enum pd_protocol p)
+{
+	return p >= PD_PROTO_HTTP && p <= PD_PROTO_HTTP_PROXY;
+}
+static inline bool pd_protocol_is_http2(enum pd_protocol p)
+{
+	return p >= PD_PROTO_HTTP2 && p <= PD_PROTO_GRPC_WEB;
+}
+static inline bool pd_protocol_is_tls(enum pd_protocol p)
+{
+	return p == PD_PROTO_HTTPS || p == PD_PROTO_TLS;
+}
 // TCP and what is carried as opaque TCP (MONGO, REDIS, MYSQL).
 static inline bool pd_protocol_is_tcp(enum pd_protocol p)
 {
@@ -96,7 +105,7 @@ struct pd_service {
 	struct pd_obj obj;
 	const char *host, *name, *ns, *cluster; // interned; name: Kubernetes name, or the host for a ServiceEntry
 	int64_t created_ns;
-	bool kubernetes;    // else ServiceEntry
+	bool kubernetes; // else ServiceEntry
 	bool mesh_external;
 	enum pd_resolution resolution;
 	size_t n_vips;
@@ -108,21 +117,24 @@ struct pd_service {
 	struct pd_labels selector, labels;
 	struct pd_export export_to;
 	size_t n_aliases;
-	const char *const *aliases; // host names of ExternalName services that point here
-	const char *alias_of;       // ExternalName target, or NULL
+	const char *const *aliases; // host names of ExternalName services that end here, also by several hops
+	const char *alias_of;       // ExternalName as written, or NULL
 	size_t n_sans;
-	const char *const *sans;    // ServiceEntry.subjectAltNames
-	bool node_local;            // internalTrafficPolicy Local
+	const char *const *sans; // ServiceEntry.subjectAltNames; of a Service: identities that its annotations declare
+	bool node_local;         // internalTrafficPolicy Local
 	bool publish_not_ready;
-	const char *traffic_distribution; // "PreferClose", "PreferSameZone", ... or NULL
-	const struct pd_object *source;   // the Service or ServiceEntry; one reference
-	uint64_t hash;              // semantic hash over all of the above
+	bool drains;                      // draining endpoints are sent: one of the persistent session labels is set
+	const char *traffic_distribution; // "PreferSameZone" (also written PreferClose), "PreferSameNode", or NULL
+	// The Service or ServiceEntry, one reference. For its key and provenance: a change of something in it that has no field
+	// above renews the record without a token.
+	const struct pd_object *source;
+	uint64_t hash; // semantic hash over all of the above but source
 	struct pd_arena arena;
 };
 struct pd_service_list {
 	struct pd_obj obj;
 	size_t n;
-	struct pd_service *v[]; // oldest first, one reference each
+	struct pd_service *v[]; // by creation time, name, namespace, cluster; one reference each
 };
 const struct pd_port *pd_service_port(const struct pd_service *s, uint32_t port); // NULL if none
 
@@ -131,65 +143,81 @@ enum pd_health { PD_HEALTHY, PD_UNHEALTHY, PD_DRAINING, PD_TERMINATING, PD_HEALT
 // What is known of the process behind an address: a Pod, a WorkloadEntry or a ServiceEntry endpoint.
 struct pd_workload {
 	struct pd_obj obj;
-	const char *name, *ns, *cluster;  // pod name; "" for bare addresses
-	const char *workload_name;        // owner-derived
-	const char *service_account;      // Kubernetes name; "" if unknown
-	const char *spiffe;               // "spiffe://TD/ns/NS/sa/SA" or ""
+	// All strings are interned and never NULL. name: of the Pod or WorkloadEntry, "NAME-i" for endpoint i of a ServiceEntry;
+	// "" for bare addresses (ns too) and for hosts that are their own endpoint.
+	const char *name, *ns, *cluster;
+	const char *workload_name;   // owner-derived
+	const char *service_account; // Kubernetes name; "" if unknown
+	const char *spiffe;          // "spiffe://TD/ns/NS/sa/SA" or ""
 	const char *node, *network;
-	const char *locality;             // "region/zone/subzone"; "" if unknown
-	const char *canonical_name, *canonical_revision;
-	struct pd_labels labels;
-	bool tls_istio;                   // security.istio.io/tlsMode: istio
+	const char *locality; // "region/zone/subzone" as written; nodes give "r/z/" without subzone; "" if unknown
+	const char *canonical_name, *canonical_revision; // revision "latest" if nothing says it
+	const char *hostname,
+		*subdomain;      // of a Pod with a subdomain: its DNS name is HOSTNAME.SUBDOMAIN.NS.svc.DOMAIN; else ""
+	struct pd_labels labels; // its own, and as istiod adds: topology labels of locality, node, cluster, network
+	bool tls_istio;          // security.istio.io/tlsMode: istio
 	bool has_pod;
 	size_t n_ips;
-	const char *const *ips;
+	const char *const *ips; // of a Pod, primary first; else none
 	uint64_t hash;
 	struct pd_arena arena;
 };
 
 struct pd_endpoint {
 	struct pd_workload *workload; // one reference; never NULL
-	const char *address;          // interned IP, host name (DNS) or unix path
-	const char *port_name;        // the service port's name: endpoints are matched by it
-	const char *hostname;         // pod host name for headless services, or NULL
+	const char *address;          // interned IP, host name (DNS) or path of a unix socket ("/run/x.sock", port 0)
+	const char *port_name;        // the service port's name: endpoints are matched by it; interned
+	const char *hostname;         // workload->hostname, or NULL if that is ""
 	uint32_t port;
-	uint32_t weight;              // 0 = default (1)
+	uint32_t weight; // 0 = default (1)
 	enum pd_health health;
-	const struct pd_object *source; // EndpointSlice, ServiceEntry or WorkloadEntry; borrowed from the record
+	// EndpointSlice, ServiceEntry or WorkloadEntry; borrowed from the record. source->key.ns is the namespace of the service
+	// that the endpoint belongs to: the same host may be declared in several.
+	const struct pd_object *source;
 };
+// Addresses of both families, whatever the dual-stack setting: a Pod with two addresses is two endpoints with one workload.
 struct pd_endpoints {
 	struct pd_obj obj;
-	const char *ns;   // of the service
+	const char *ns; // of the first service with the host name; interned
 	size_t n;
 	const struct pd_endpoint *v; // stable order: by source, then as listed
+	size_t n_sources;
+	const struct pd_object *const *sources; // one reference each
 	uint64_t hash;
 	struct pd_arena arena;
 };
 struct pd_accounts {
 	struct pd_obj obj;
 	size_t n;
-	const char *v[]; // sorted SPIFFE URIs, interned
+	// Sorted, distinct, interned: SPIFFE URIs of the endpoints, and what the services themselves declare (annotations,
+	// ServiceEntry.subjectAltNames). mesh.trustDomainAliases are not expanded. No record when there is none.
+	const char *v[];
 };
 
 // The registry proper: owned by the control loop's thread. Keeps a persistent map of the derived records.
 struct pd_registry;
 struct pd_mesh;
+// `domain_suffix` must be what pd_indexes_set_domain was given. `cluster`: our own. Strings are copied.
 struct pd_registry *pd_registry_new(const char *domain_suffix, const char *cluster);
 void pd_registry_free(struct pd_registry **);
-// Follows one change set of the store. `snap` is the config snapshot after the change. Appends the tokens of the derived
-// postings that changed. Cost: proportional to the objects touched (a Pod touches the services whose slices name it).
+// Follows one change set of the store. `snap` is the config snapshot after the change; both are borrowed during the call.
+// `mesh` is the one in force: when it is another than at the last call, PD_IX_MESH changes, and a change of trust domain, root
+// namespace or defaultServiceExportTo recomputes everything. Appends the tokens of the derived postings that changed (each
+// once, in no particular order; the array is the caller's to free).
+// Cost: proportional to the objects touched (a Pod touches the services whose slices name it).
 struct pd_token_vec {
 	pd_token *v;
 	size_t n, cap;
 };
 void pd_registry_apply(struct pd_registry *, const struct pd_config_snap *snap, const struct pd_changeset *changes,
 		       const struct pd_mesh *mesh, struct pd_token_vec *tokens);
-// The derived records as of now: a new reference to the persistent map. Keys: pd_token_make(index, key), "INDEX/key".
+// The derived records as of now: a new reference to the persistent map. Entries: hash pd_token_make(index, key), key `key`.
 pd_hamt pd_registry_map(struct pd_registry *);
 // Lookup in such a map. Borrowed or NULL.
 void *pd_registry_get(pd_hamt map, enum pd_derived_index index, const char *key);
 // All host names, for a fresh scope.
-void pd_registry_each_service(pd_hamt map, bool (*fn)(const char *host, struct pd_service_list *l, void *arg), void *arg);
+void pd_registry_each_service(pd_hamt map, bool (*fn)(const char *host, struct pd_service_list *l, void *arg),
+			      void *arg);
 
 // The indexes over config objects that the registry itself needs (EndpointSlices by service, Pods by IP, ...) are part of
 // pd_indexes[] (discovery/indexes.h).

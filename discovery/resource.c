@@ -64,9 +64,19 @@ static uint8_t *put_bytes(uint8_t *p, uint8_t tag, const void *bytes, size_t n)
 	return p + n;
 }
 
-static size_t bytes_len(size_t n) { return 1 + pd_varint_len(n) + n; }
+static size_t bytes_len(size_t n)
+{
+	return 1 + pd_varint_len(n) + n;
+}
 
-enum { TAG_RESOURCES = 0x12, TAG_NAME = 0x1a, TAG_VERSION = 0x0a, TAG_RESOURCE = 0x12, TAG_TYPE_URL = 0x0a, TAG_VALUE = 0x12 };
+enum {
+	TAG_RESOURCES = 0x12,
+	TAG_NAME = 0x1a,
+	TAG_VERSION = 0x0a,
+	TAG_RESOURCE = 0x12,
+	TAG_TYPE_URL = 0x0a,
+	TAG_VALUE = 0x12
+};
 
 static void resource_release(struct pd_obj *o)
 {

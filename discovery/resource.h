@@ -47,7 +47,7 @@ struct pd_provenance {
 
 struct pd_resource {
 	struct pd_obj obj;
-	const char *name;           // interned, one reference
+	const char *name; // interned, one reference
 	enum pd_type type;
 	uint64_t version;           // content hash; on the wire as 16 hex digits
 	struct pd_provenance *prov; // never NULL
@@ -56,8 +56,14 @@ struct pd_resource {
 	uint32_t n_parts;           // >= 1
 	struct pd_blob *parts[];    // one reference each
 };
-static inline struct pd_resource *pd_resource_ref(const struct pd_resource *r) { return pd_obj_ref((void *)r); }
-static inline void pd_resource_unref(const struct pd_resource *r) { pd_obj_unref((void *)r); }
+static inline struct pd_resource *pd_resource_ref(const struct pd_resource *r)
+{
+	return pd_obj_ref((void *)r);
+}
+static inline void pd_resource_unref(const struct pd_resource *r)
+{
+	pd_obj_unref((void *)r);
+}
 
 // Encodes `msg`. `prov` is borrowed (a reference is taken). One reference for the caller.
 struct pd_resource *pd_resource_new(enum pd_type type, const char *name, const ProtobufCMessage *msg,

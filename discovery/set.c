@@ -9,7 +9,10 @@
 static atomic_ulong next_segment_id = 1;
 
 // What one resource adds to the version of its segment. A sum, so that adding and removing is O(1).
-static uint64_t weight(const struct pd_resource *r) { return pd_hash_mix(pd_intern_hash(r->name), r->version); }
+static uint64_t weight(const struct pd_resource *r)
+{
+	return pd_hash_mix(pd_intern_hash(r->name), r->version);
+}
 
 static int by_name(const void *x, const void *y)
 {
@@ -97,7 +100,10 @@ struct pd_resource *pd_segment_get(const struct pd_segment *s, const char *name)
 	return i < s->n && strcmp(s->v[i]->name, name) == 0 ? s->v[i] : NULL;
 }
 
-static int cmp_text(const void *x, const void *y) { return strcmp(*(const char *const *)x, *(const char *const *)y); }
+static int cmp_text(const void *x, const void *y)
+{
+	return strcmp(*(const char *const *)x, *(const char *const *)y);
+}
 
 struct pd_segment *pd_segment_update(struct pd_segment *old, struct pd_resource **set, size_t n_set,
 				     const char *const *removed, size_t n_removed)
@@ -205,10 +211,7 @@ static void diff_merge(const struct pd_segment *a, const struct pd_segment *b, c
 {
 	size_t na = a ? a->n : 0, nb = b ? b->n : 0, i = 0, j = 0;
 	while (i < na || j < nb) {
-		int c = i == na   ? 1
-			: j == nb ? -1
-			: a->v[i] == b->v[j] ? 0
-					     : strcmp(a->v[i]->name, b->v[j]->name);
+		int c = i == na ? 1 : j == nb ? -1 : a->v[i] == b->v[j] ? 0 : strcmp(a->v[i]->name, b->v[j]->name);
 		if (c < 0) {
 			d->removed(a->v[i++]->name, d->arg);
 		} else {
@@ -221,7 +224,8 @@ static void diff_merge(const struct pd_segment *a, const struct pd_segment *b, c
 }
 
 void pd_set_diff(const struct pd_set *before, const struct pd_set *now,
-		 void (*changed)(struct pd_resource *r, void *arg), void (*removed)(const char *name, void *arg), void *arg)
+		 void (*changed)(struct pd_resource *r, void *arg), void (*removed)(const char *name, void *arg),
+		 void *arg)
 {
 	struct diff d = {changed, removed, arg};
 	for (int i = 0; i < PD_SET_SEGMENTS; i++) {

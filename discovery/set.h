@@ -11,10 +11,10 @@
 
 struct pd_segment {
 	struct pd_obj obj;
-	uint64_t id;      // process-unique
-	uint64_t version; // sum over mixed name hashes and versions: independent of order, updated in O(change)
-	uint64_t prev_id; // the segment this one was derived from; 0 = none
-	size_t n_delta;   // names that differ from prev (sorted); meaningful if prev_id != 0
+	uint64_t id;        // process-unique
+	uint64_t version;   // sum over mixed name hashes and versions: independent of order, updated in O(change)
+	uint64_t prev_id;   // the segment this one was derived from; 0 = none
+	size_t n_delta;     // names that differ from prev (sorted); meaningful if prev_id != 0
 	const char **delta; // interned
 	size_t n;
 	struct pd_resource *v[]; // sorted by name, one reference each
@@ -42,6 +42,7 @@ struct pd_resource *pd_set_get(const struct pd_set *s, const char *name); // bor
 // only `before` has. `before` may be NULL (everything is new). Cost: proportional to the difference when `now` is the direct
 // successor of `before`, else linear.
 void pd_set_diff(const struct pd_set *before, const struct pd_set *now,
-		 void (*changed)(struct pd_resource *r, void *arg), void (*removed)(const char *name, void *arg), void *arg);
+		 void (*changed)(struct pd_resource *r, void *arg), void (*removed)(const char *name, void *arg),
+		 void *arg);
 
 #endif

@@ -15,6 +15,7 @@
 #define DISCOVERY_TX_H
 
 #include "base/vec.h"
+#include "config/issue.h"
 #include "discovery/indexes.h"
 #include "discovery/resource.h"
 #include "discovery/snapshot.h"
@@ -27,6 +28,7 @@ struct pd_tx {
 	const struct pd_proxy_key *key; // scope: what the outbound side may read of the proxy
 	const struct pd_view *view;     // NULL in scope-level passes: per-proxy properties may not be read there
 	struct pd_arena *arena;         // dropped after the pass
+	struct pd_issues *issues;       // where tx_issue reports; NULL = nowhere
 	PD_VEC(pd_token) tokens;        // in the arena; recorded by the accessors
 	PD_VEC(struct pd_key) used;     // in the arena; recorded by tx_use
 	bool read_locality;             // set by tx_locality: the result differs by the proxy's locality
@@ -34,7 +36,7 @@ struct pd_tx {
 
 // ---- plain access -------------------------------------------------------------------------------------------------
 void tx_depend(struct pd_tx *tx, pd_token token);
-void tx_use(struct pd_tx *tx, const struct pd_object *o); // NULL allowed
+void tx_use(struct pd_tx *tx, const struct pd_object *o);                               // NULL allowed
 const struct pd_posting *tx_posting(struct pd_tx *tx, unsigned index, const char *key); // never NULL
 const struct pd_object *tx_object(struct pd_tx *tx, enum pd_kind kind, const char *ns, const char *name);
 const Istio__MeshConfig *tx_mesh(struct pd_tx *tx);
@@ -51,6 +53,10 @@ const char *tx_locality(struct pd_tx *tx);
 const struct pd_service *tx_service(struct pd_tx *tx, const char *host);
 const struct pd_endpoints *tx_endpoints(struct pd_tx *tx, const char *host); // NULL if none
 const struct pd_accounts *tx_accounts(struct pd_tx *tx, const char *host);   // NULL if none
+// Every service that `fn` may see (tx_service of each host name), in the order of host names. For what really needs all of
+// them (name table): the result is stale with any change of any service.
+void tx_each_service(struct pd_tx *tx, void (*fn)(struct pd_tx *tx, const struct pd_service *svc, void *arg),
+		     void *arg);
 // Services whose selector matches the proxy's labels in its namespace, by creation time, then host name. Needs tx->view.
 struct tx_service_targets {
 	size_t n;

@@ -35,35 +35,43 @@ enum pd_capability {
 #define PD_NODE_METADATA_MAX (256 * 1024)
 #define PD_NODE_LABELS_MAX 512
 
-struct pd_proxy_key {          // also the head of struct pd_view; strings interned
+struct pd_proxy_key { // also the head of struct pd_view; strings interned
 	enum pd_node_type type;
-	const char *ns;            // config namespace
-	const char *dns_domain;    // "default.svc.cluster.local"
-	const char *cluster;       // CLUSTER_ID
-	const char *network;       // NETWORK
-	const char *network_view;  // REQUESTED_NETWORK_VIEW
-	const char *locality;      // "region/zone/subzone"
-	uint32_t caps;             // enum pd_capability bits
-	bool ipv4, ipv6;           // address families of the proxy
+	const char *ns;           // config namespace
+	const char *dns_domain;   // "default.svc.cluster.local"
+	const char *cluster;      // CLUSTER_ID
+	const char *network;      // NETWORK
+	const char *network_view; // REQUESTED_NETWORK_VIEW
+	const char *locality;     // "region/zone/subzone"
+	uint32_t caps;            // enum pd_capability bits
+	bool ipv4, ipv6;          // address families of the proxy
 	enum pd_interception interception;
 };
 
 struct pd_view {
 	struct pd_obj obj;
 	struct pd_proxy_key key;
-	struct pd_labels labels;      // registry (pod) labels, else metadata LABELS
+	struct pd_labels labels; // registry (pod) labels, else metadata LABELS
 	size_t n_ips;
-	const char *const *ips;       // own addresses, only where a rule reads them (headless services); else none
+	const char *const *ips; // own addresses, only where a rule reads them (headless services); else none
 	const char *service_account, *mesh_id, *istio_version, *node_name, *workload_name;
 	const char *canonical_name, *canonical_revision;
 	bool unprivileged_pod, http10, dns_capture, dns_auto_allocate;
-	const char *idle_timeout;     // IDLE_TIMEOUT as written, or NULL
-	uint32_t reserved_ports[6];   // ENVOY_STATUS_PORT, ENVOY_PROMETHEUS_PORT, ...; 0 = none
-	const char *proxy_config;     // PROXY_CONFIG as canonical JSON, or NULL
-	const char *metadata;         // remaining metadata that some rule reads, canonical JSON, or NULL
-	uint64_t hash;                // over all of the above
+	const char *idle_timeout;   // IDLE_TIMEOUT as written, or NULL
+	uint32_t reserved_ports[6]; // ENVOY_STATUS_PORT, ENVOY_PROMETHEUS_PORT, ...; 0 = none
+	const char *proxy_config;   // PROXY_CONFIG as canonical JSON, or NULL
+	const char *metadata;       // remaining metadata that some rule reads, canonical JSON, or NULL
+	uint64_t hash;              // over all of the above
+	struct view_state *state;   // the engine's; NULL before it is interned
 	struct pd_arena arena;
 };
+
+// Checks and reduces the Node of a first request against a snapshot. *out: a new view, one reference, not interned (the
+// engine does that). PD_E_INVALID: err says what is wrong, for the client.
+struct pd_snapshot;
+int pd_view_from_node(const struct pd_snapshot *snap, const Envoy__Config__Core__V3__Node *node, struct pd_view **out,
+		      char *err, size_t err_len) PD_MUST_CHECK;
+bool pd_view_equal(const struct pd_view *a, const struct pd_view *b);
 
 // What a client told in the first request of a stream, checked and reduced. `node_id` and addresses are per connection and
 // stay with the stream; `view` is shared.

@@ -1,0 +1,170 @@
+// Endpoint units: ClusterLoadAssignments, made when a proxy first asks for the name and again when they are stale.
+//
+// An entry exists for each name that was asked for, also for one that no service has (yet): its tokens say when to look
+// again. An entry that became stale and that nobody asked for since is dropped by the sweep after the next change, because
+// whoever is subscribed asks at once.
+#include <stdlib.h>
+
+#include "base/str.h"
+#include "discovery/engine_impl.h"
+
+static void result_free(struct endpoint_result *r)
+{
+	pd_unintern(r->locality);
+	pd_resource_unref(r->resource);
+}
+
+static void entry_free_locked(struct pd_engine *e, struct endpoint_entry *entry)
+{
+	for (size_t i = 0; i < entry->results.n; i++)
+		result_free(&entry->results.v[i]);
+	pd_vec_free(&entry->results);
+	pd_deps_clear(e->deps, &entry->unit.deps);
+	HASH_DEL(e->endpoints, entry);
+	pd_unintern(entry->name);
+	free(entry);
+}
+
+void endpoints_stale_locked(struct pd_engine *e, struct endpoint_entry *entry)
+{
+	pd_deps_clear(e->deps, &entry->unit.deps);
+	for (size_t i = 0; i < entry->results.n; i++)
+		result_free(&entry->results.v[i]);
+	entry->results.n = 0;
+	if (!entry->idle) {
+		entry->idle = true;
+		pd_vec_push(&e->idle_endpoints, pd_intern_ref(entry->name));
+	}
+}
+
+void endpoints_sweep_locked(struct pd_engine *e)
+{
+	for (size_t i = 0; i < e->idle_endpoints.n; i++) {
+		struct endpoint_entry *entry;
+		HASH_FIND_PTR(e->endpoints, &e->idle_endpoints.v[i], entry);
+		if (entry && entry->idle)
+			entry_free_locked(e, entry);
+		pd_unintern(e->idle_endpoints.v[i]);
+	}
+	e->idle_endpoints.n = 0;
+}
+
+void endpoints_drop_scope_locked(struct pd_engine *e, const struct scope *s)
+{
+	struct endpoint_entry *entry, *next;
+	HASH_ITER(hh, e->endpoints, entry, next)
+	{
+		size_t n = 0;
+		for (size_t i = 0; i < entry->results.n; i++) {
+			if (entry->results.v[i].scope == s)
+				result_free(&entry->results.v[i]);
+			else
+				entry->results.v[n++] = entry->results.v[i];
+		}
+		entry->results.n = n;
+		if (!n)
+			entry_free_locked(e, entry);
+	}
+}
+
+void endpoints_free_all_locked(struct pd_engine *e)
+{
+	struct endpoint_entry *entry, *next;
+	HASH_ITER(hh, e->endpoints, entry, next)
+	entry_free_locked(e, entry);
+	for (size_t i = 0; i < e->idle_endpoints.n; i++)
+		pd_unintern(e->idle_endpoints.v[i]);
+	pd_vec_free(&e->idle_endpoints);
+}
+
+// NULL when the limit on entries is reached.
+static struct endpoint_entry *entry_get_locked(struct pd_engine *e, const char *name)
+{
+	struct endpoint_entry *entry;
+	HASH_FIND_PTR(e->endpoints, &name, entry);
+	if (!entry && HASH_COUNT(e->endpoints) < ENGINE_ENDPOINT_ENTRIES_MAX) {
+		entry = pd_xcalloc(1, sizeof(*entry));
+		entry->unit.kind = UNIT_ENDPOINTS;
+		entry->name = pd_intern_ref(name);
+		HASH_ADD_PTR(e->endpoints, name, entry);
+	}
+	if (entry)
+		entry->idle = false;
+	return entry;
+}
+
+static struct pd_resource *find_result(const struct endpoint_entry *entry, const struct scope *s, const char *locality)
+{
+	for (size_t i = 0; entry && i < entry->results.n; i++) {
+		const struct endpoint_result *r = &entry->results.v[i];
+		if (r->scope == s && (!r->locality || r->locality == locality))
+			return r->resource;
+	}
+	return NULL;
+}
+
+// Equal bytes for another scope or locality: share them.
+static struct pd_resource *share(const struct endpoint_entry *entry, struct pd_resource *r)
+{
+	for (size_t i = 0; i < entry->results.n; i++) {
+		struct pd_resource *other = entry->results.v[i].resource;
+		if (other->version == r->version) {
+			pd_resource_unref(r);
+			return pd_resource_ref(other);
+		}
+	}
+	return r;
+}
+
+static struct pd_resource *build(struct pd_engine *e, struct pass *p, struct pd_tx *tx, const struct pd_proxy_key *key,
+				 const char *name)
+{
+	pass_tx(e, p, key, NULL, tx);
+	Envoy__Config__Endpoint__V3__ClusterLoadAssignment *cla = pd_build_endpoints(tx, name);
+	struct pd_provenance *prov = tx_provenance(tx);
+	struct pd_resource *r = pd_resource_new(PD_EDS, name, &cla->base, prov);
+	pd_obj_unref(prov);
+	return r;
+}
+
+struct pd_resource *endpoints_get(struct pd_engine *e, struct view_state *vs, const char *name)
+{
+	const char *interned = pd_intern(name);
+	struct pd_proxy_key key = vs->scope->key;
+	key.locality = vs->view->key.locality;
+	struct pd_resource *r = NULL;
+	pthread_mutex_lock(&e->lock);
+	while (!r) { // again if a change came between: whoever asks later relies on being told of the next one
+		struct endpoint_entry *entry = entry_get_locked(e, interned);
+		r = pd_obj_ref(find_result(entry, vs->scope, key.locality));
+		if (r)
+			break;
+		struct pass p;
+		struct pd_tx tx;
+		pass_begin_locked(e, &p);
+		pthread_mutex_unlock(&e->lock);
+		r = build(e, &p, &tx, &key, name);
+		pthread_mutex_lock(&e->lock);
+		entry = entry_get_locked(e, interned);
+		if (entry && !find_result(entry, vs->scope, key.locality)) {
+			bool stale = pd_deps_record(e->deps, &entry->unit.deps, tx.tokens.v, tx.tokens.n,
+						    p.snap->generation);
+			r = share(entry, r);
+			if (!stale) {
+				const char *locality = tx.read_locality ? pd_intern_ref(key.locality) : NULL;
+				pd_vec_push(&entry->results,
+					    (struct endpoint_result){vs->scope, locality, pd_resource_ref(r)});
+			} else {
+				pd_resource_unref(r);
+				r = NULL;
+			}
+		}
+		pass_end_locked(e, &p);
+		pthread_mutex_unlock(&e->lock);
+		pass_free(&p);
+		pthread_mutex_lock(&e->lock);
+	}
+	pthread_mutex_unlock(&e->lock);
+	pd_unintern(interned);
+	return r;
+}

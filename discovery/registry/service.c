@@ -1,0 +1,304 @@
+// Service records, whatever they are made of, and the list of those with one host name.
+#include "discovery/registry/internal.h"
+
+// ---- lookups for readers ------------------------------------------------------------------------------------------------
+
+const struct pd_port *pd_service_port(const struct pd_service *s, uint32_t port)
+{
+	for (size_t i = 0; i < s->n_ports; i++)
+		if (s->ports[i].port == port)
+			return &s->ports[i];
+	return NULL;
+}
+
+bool pd_export_visible(const struct pd_export *e, const char *ns)
+{
+	if (e->all || e->none)
+		return e->all;
+	for (size_t i = 0; i < e->n; i++)
+		if (pd_streq(e->ns[i], ns))
+			return true;
+	return false;
+}
+
+// ---- one record -----------------------------------------------------------------------------------------------------------
+
+static void service_release(struct pd_obj *o)
+{
+	struct pd_service *s = (struct pd_service *)o;
+	struct pd_arena arena = s->arena;
+
+	pd_unintern(s->host);
+	pd_unintern(s->name);
+	pd_unintern(s->ns);
+	pd_unintern(s->cluster);
+	pd_unintern(s->alias_of);
+	for (size_t i = 0; i < s->n_ports; i++) {
+		pd_unintern(s->ports[i].name);
+		pd_unintern(s->ports[i].target_name);
+	}
+	reg_labels_drop(&s->selector);
+	reg_labels_drop(&s->labels);
+	reg_strings_drop(s->export_to.ns, s->export_to.n);
+	reg_strings_drop(s->vips, s->n_vips);
+	reg_strings_drop(s->auto_vips, s->n_auto_vips);
+	reg_strings_drop(s->aliases, s->n_aliases);
+	reg_strings_drop(s->sans, s->n_sans);
+	pd_obj_unref((void *)s->source);
+	pd_arena_free(&arena);
+}
+
+struct pd_service *reg_service_new(const struct pd_object *source, const char *host, const char *name, size_t size)
+{
+	struct pd_arena arena = {.first_chunk = sizeof(struct pd_service) + size + 8 * 16};
+	struct pd_service *s = PD_NEW(&arena, struct pd_service);
+
+	pd_obj_init(&s->obj, service_release);
+	s->host = pd_intern(host);
+	s->name = pd_intern(name);
+	s->ns = pd_intern_ref(source->key.ns);
+	s->cluster = pd_intern_ref(source->key.cluster);
+	s->created_ns = source->created_ns;
+	s->source = pd_obj_ref((void *)source);
+	s->arena = arena;
+	return s;
+}
+
+static uint64_t ports_hash(uint64_t h, const struct pd_service *s)
+{
+	h = pd_hash_mix(h, s->n_ports);
+	for (size_t i = 0; i < s->n_ports; i++) {
+		const struct pd_port *p = &s->ports[i];
+
+		h = pd_hash_mix(h, (uint64_t)p->port << 32 | p->target_port);
+		h = pd_hash_mix(reg_hash_str(reg_hash_str(h, p->name), p->target_name), p->protocol);
+	}
+	return h;
+}
+
+static uint64_t service_hash(const struct pd_service *s)
+{
+	uint64_t h = reg_hash_str(0, s->host);
+	unsigned flags = (unsigned)s->kubernetes | s->mesh_external << 1 | s->node_local << 2 | s->publish_not_ready << 3 |
+			 s->drains << 4 | s->export_to.all << 5 | s->export_to.none << 6 | s->resolution << 8;
+
+	h = reg_hash_str(reg_hash_str(reg_hash_str(h, s->name), s->ns), s->cluster);
+	h = pd_hash_mix(pd_hash_mix(h, (uint64_t)s->created_ns), flags);
+	h = reg_strings_hash(h, s->vips, s->n_vips);
+	h = reg_strings_hash(h, s->auto_vips, s->n_auto_vips);
+	h = reg_labels_hash(reg_labels_hash(ports_hash(h, s), &s->selector), &s->labels);
+	h = reg_strings_hash(h, s->export_to.ns, s->export_to.n);
+	h = reg_strings_hash(h, s->aliases, s->n_aliases);
+	h = reg_strings_hash(h, s->sans, s->n_sans);
+	return reg_hash_str(reg_hash_str(h, s->alias_of), s->traffic_distribution);
+}
+
+struct pd_service *reg_service_seal(struct pd_service *s)
+{
+	s->hash = service_hash(s);
+	return s;
+}
+
+// ---- parts that both kinds have ---------------------------------------------------------------------------------------------
+
+struct pd_export reg_export(struct reg_pass *p, struct pd_service *s, const char *const *v, size_t n)
+{
+	struct pd_export e = {0};
+	const char **ns;
+
+	if (!n) {
+		v = p->r->default_export;
+		n = p->r->n_default_export;
+	}
+	for (size_t i = 0; i < n; i++) {
+		e.all |= pd_streq(v[i], "*");
+		e.none |= pd_streq(v[i], "~");
+	}
+	e.none &= !e.all;
+	if (e.all || e.none || !n)
+		return e;
+	e.ns = ns = PD_NEWN(&s->arena, const char *, n);
+	for (size_t i = 0; i < n; i++)
+		ns[e.n++] = pd_intern(pd_streq(v[i], ".") ? s->ns : v[i]);
+	return e;
+}
+
+static const char *distribution(const char *text)
+{
+	if (!strcasecmp(text, "PreferClose") || !strcasecmp(text, "PreferSameZone"))
+		return "PreferSameZone";
+	return !strcasecmp(text, "PreferSameNode") ? "PreferSameNode" : NULL;
+}
+
+const char *reg_traffic_distribution(struct reg_pass *p, const struct pd_object *o, const char *spec)
+{
+	static const char key[] = "networking.istio.io/traffic-distribution";
+	const struct pd_object *ns = pd_config_get(p->snap, PD_KIND_NAMESPACE, o->key.cluster, "", o->key.ns);
+	const char *text = pd_or(pd_object_annotation(o, key), ns ? pd_object_annotation(ns, key) : NULL);
+	const char *from_spec = spec ? distribution(spec) : NULL;
+
+	if (from_spec)
+		return from_spec;
+	return pd_empty(text) ? NULL : distribution(text);
+}
+
+bool reg_drains(const struct pd_labels *l)
+{
+	return !pd_empty(pd_labels_get(l, "istio.io/persistent-session")) ||
+	       !pd_empty(pd_labels_get(l, "istio.io/persistent-session-header"));
+}
+
+// ---- lists ------------------------------------------------------------------------------------------------------------------
+
+void reg_service_list_release(struct pd_obj *o)
+{
+	struct pd_service_list *l = (struct pd_service_list *)o;
+
+	for (size_t i = 0; i < l->n; i++)
+		pd_obj_unref(l->v[i]);
+	free(l);
+}
+
+static int cmp_service(const void *x, const void *y)
+{
+	const struct pd_service *a = *(struct pd_service *const *)x, *b = *(struct pd_service *const *)y;
+	int c = (a->created_ns > b->created_ns) - (a->created_ns < b->created_ns);
+
+	c = c ? c : strcmp(a->name, b->name);
+	c = c ? c : strcmp(a->ns, b->ns);
+	c = c ? c : strcmp(a->cluster, b->cluster);
+	c = c ? c : strcmp(a->host, b->host);
+	return c ? c : strcmp(a->source->key.name, b->source->key.name);
+}
+
+struct pd_service_list *reg_service_list_new(struct pd_service **v, size_t n)
+{
+	struct pd_service_list *l = pd_xmalloc(sizeof(*l) + n * sizeof(l->v[0]));
+
+	pd_obj_init(&l->obj, reg_service_list_release);
+	l->n = n;
+	memcpy(l->v, v, n * sizeof(l->v[0]));
+	qsort(l->v, n, sizeof(l->v[0]), cmp_service);
+	return l;
+}
+
+static bool same_records(const struct pd_service_list *a, const struct pd_service_list *b)
+{
+	return a->n == b->n && !memcmp(a->v, b->v, a->n * sizeof(a->v[0]));
+}
+
+static bool equal_lists(const struct pd_service_list *a, const struct pd_service_list *b)
+{
+	if (!a || !b || a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (a->v[i]->hash != b->v[i]->hash)
+			return false;
+	return true;
+}
+
+// Files `list` (a reference, or NULL) in place of `old`; says so if a reader could tell the difference.
+static void file_list(struct reg_pass *p, enum pd_derived_index index, const char *key, struct pd_service_list *list)
+{
+	struct pd_service_list *old = reg_get(p->r, index, key);
+
+	if (old == list)
+		return;
+	if (old && list && same_records(old, list))
+		pd_obj_unref(list);
+	else
+		reg_put(p, index, key, list, !equal_lists(old, list));
+}
+
+// ---- PD_IX_SERVICE ------------------------------------------------------------------------------------------------------------
+
+struct services {
+	struct pd_service **v;
+	size_t n, cap;
+};
+
+static void collect(struct reg_pass *p, const char *host, struct services *out)
+{
+	const struct pd_posting *entries = pd_config_posting(p->snap, PD_IX_SE_BY_HOST, host);
+	const char *name, *ns;
+
+	if (reg_kube_name(p->r, &p->r->tmp, host, &name, &ns)) {
+		for (size_t i = 0; i < p->r->clusters.n; i++) {
+			const struct pd_object *o =
+				pd_config_get(p->snap, PD_KIND_SERVICE, p->r->clusters.v[i].name, ns, name);
+
+			if (o)
+				pd_vec_push_a(&p->r->tmp, out, reg_service_of_kube(p, o, host));
+		}
+	}
+	for (size_t i = 0; i < entries->n; i++)
+		pd_vec_push_a(&p->r->tmp, out, reg_service_of_entry(p, entries->v[i], host));
+}
+
+// Where an old record says the same about the same object it stays: readers' pointers stay equal.
+static void keep_old(const struct pd_service_list *old, struct services *now)
+{
+	for (size_t i = 0; i < now->n; i++) {
+		for (size_t k = 0; old && k < old->n; k++) {
+			if (old->v[k]->hash != now->v[i]->hash || old->v[k]->source != now->v[i]->source)
+				continue;
+			pd_obj_unref(now->v[i]);
+			now->v[i] = pd_obj_ref(old->v[k]);
+			break;
+		}
+	}
+}
+
+static void mark_targets(struct reg_pass *p, const struct pd_service_list *l)
+{
+	for (size_t i = 0; l && i < l->n; i++)
+		if (l->v[i]->selector.n)
+			reg_mark(p, &p->targets, reg_first_pair(p->a, l->v[i]->ns, &l->v[i]->selector));
+}
+
+void reg_update_services(struct reg_pass *p, const char *host)
+{
+	struct pd_service_list *old = pd_obj_ref(reg_get(p->r, PD_IX_SERVICE, host)), *list = NULL;
+	struct services now = {0};
+
+	pd_arena_reset(&p->r->tmp);
+	collect(p, host, &now);
+	keep_old(old, &now);
+	if (now.n)
+		list = reg_service_list_new(now.v, now.n);
+	if (!old || !list || !same_records(old, list)) {
+		mark_targets(p, old);
+		mark_targets(p, list);
+	}
+	file_list(p, PD_IX_SERVICE, host, list);
+	pd_obj_unref(old);
+}
+
+// ---- PD_IX_TARGETS --------------------------------------------------------------------------------------------------------------
+
+static void add_targets(struct reg_pass *p, const struct pd_object *o, const char *host, struct services *out)
+{
+	struct pd_service_list *l = reg_get(p->r, PD_IX_SERVICE, host);
+
+	for (size_t i = 0; l && i < l->n; i++)
+		if (l->v[i]->source == o && l->v[i]->resolution != PD_RES_ALIAS)
+			pd_vec_push_a(&p->r->tmp, out, pd_obj_ref(l->v[i]));
+}
+
+void reg_update_targets(struct reg_pass *p, const char *key)
+{
+	const struct pd_posting *services = pd_config_posting(p->snap, PD_IX_SERVICE_BY_SELECTOR, key);
+	const struct pd_posting *entries = pd_config_posting(p->snap, PD_IX_SE_BY_SELECTOR, key);
+	struct services now = {0};
+
+	pd_arena_reset(&p->r->tmp);
+	for (size_t i = 0; i < services->n; i++)
+		add_targets(p, services->v[i], reg_kube_host(p, services->v[i]->key.name, services->v[i]->key.ns), &now);
+	for (size_t i = 0; i < entries->n; i++) {
+		const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)entries->v[i]->spec;
+
+		for (size_t k = 0; k < se->n_hosts; k++)
+			add_targets(p, entries->v[i], se->hosts[k], &now);
+	}
+	file_list(p, PD_IX_TARGETS, key, now.n ? reg_service_list_new(now.v, now.n) : NULL);
+}
