@@ -1,6 +1,8 @@
 // What --help prints; part of flags.h.
 #include "base/flags.h"
 
+#include <stdio.h>
+
 #define HELP_COLUMN 34 // where help starts, unless the spelling is longer
 
 static const char *placeholder(enum pd_flag_type type)
@@ -58,9 +60,7 @@ void pd_flags_help(const struct pd_flag_set *set, struct pd_buf *out)
 		}
 		if (!f)
 			break;
-		strcpy(lead, "      --");
-		if (f->letter)
-			memcpy(lead, (char[]){' ', ' ', '-', f->letter, ','}, 5);
+		snprintf(lead, sizeof(lead), f->letter ? "  -%c, --" : "      --", f->letter);
 		add_line(out, lead, f->name, placeholder(f->type), f->help);
 		add_default(f, out);
 		pd_buf_addc(out, '\n');

@@ -129,7 +129,7 @@ static struct pd_series *probe(struct pd_metric_state *st, uint64_t hash, const 
 
 static struct pd_series *series_new(struct pd_metric *m, uint64_t hash, const char *const *values, size_t n)
 {
-	size_t bytes = sizeof(struct pd_series), numbers = m->type == PD_HISTOGRAM ? m->n_buckets + 1 : 0, i;
+	size_t bytes = sizeof(struct pd_series), numbers = m->type == PD_HISTOGRAM ? m->n_buckets + 1 : 0, i, len;
 	struct pd_series *s;
 	char *p;
 
@@ -139,8 +139,10 @@ static struct pd_series *series_new(struct pd_metric *m, uint64_t hash, const ch
 	s = pd_xcalloc(1, bytes);
 	s->metric = m;
 	s->hash = hash;
-	for (p = (char *)&s->bucket[numbers], i = 0; i < n; i++)
-		p = stpcpy(p, values[i]) + 1;
+	for (p = (char *)&s->bucket[numbers], i = 0; i < n; i++, p += len) {
+		len = strlen(values[i]) + 1;
+		memcpy(p, values[i], len);
+	}
 	return s;
 }
 

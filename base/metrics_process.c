@@ -19,18 +19,27 @@ static double cpu_seconds(void *arg)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-// Field `arg` (0 or 1) of /proc/self/statm in bytes.
-static double memory_bytes(void *arg)
+// The first line of a file of /proc, or NULL.
+static char *first_line(const char *path, char *line, size_t size)
 {
-	FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long long pages[2] = {0, 0};
+	FILE *f = fopen(path, "re");
+	bool ok;
 
 	if (!f)
-		return 0;
-	if (fscanf(f, "%llu %llu", &pages[0], &pages[1]) != 2)
-		pages[0] = pages[1] = 0;
+		return NULL;
+	ok = fgets(line, (int)size, f) != NULL;
 	fclose(f);
-	return (double)pages[(uintptr_t)arg] * (double)sysconf(_SC_PAGESIZE);
+	return ok ? line : NULL;
+}
+
+// Number `arg` (0 or 1) of statm, which counts pages.
+static double memory_bytes(void *arg)
+{
+	char line[256], *p = first_line("/proc/self/statm", line, sizeof(line));
+
+	if (p && arg)
+		p = strchr(p, ' ');
+	return p ? (double)strtoull(p, NULL, 10) * (double)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static double open_fds(void *arg)
@@ -67,18 +76,12 @@ static double get_start_time(void *arg)
 // The kernel's note of our start is in ticks since boot, field 22 of stat; the command's name before may hold blanks.
 static double read_start_time(void)
 {
-	FILE *f = fopen("/proc/self/stat", "re");
 	double now = (double)pd_wall_ns() / 1e9;
-	char line[1024], *p;
+	char line[1024], *p = first_line("/proc/self/stat", line, sizeof(line));
 	struct timespec up;
 	int field;
-	bool ok;
 
-	if (!f)
-		return now;
-	ok = fgets(line, sizeof(line), f) != NULL;
-	fclose(f);
-	p = ok ? strrchr(line, ')') : NULL;
+	p = p ? strrchr(p, ')') : NULL;
 	for (field = 2; p && field < 22; field++) {
 		p = strchr(p, ' ');
 		p += p != NULL;

@@ -40,10 +40,10 @@ static void test_parse(void **state)
 		assert_int_equal(pd_addr_parse(bad[i], &a), PD_E_PARSE);
 
 	memset(longest, 'a', sizeof(longest));
-	strcpy(longest + PD_HOST_MAX - 1, ":80");
+	memcpy(longest + PD_HOST_MAX - 1, ":80", 4);
 	assert_int_equal(pd_addr_parse(longest, &a), PD_OK);
 	memset(longest, 'a', sizeof(longest));
-	strcpy(longest + PD_HOST_MAX, ":80");
+	memcpy(longest + PD_HOST_MAX, ":80", 4);
 	assert_int_equal(pd_addr_parse(longest, &a), PD_E_PARSE);
 }
 
