@@ -92,7 +92,7 @@ static int listen_on(const struct addrinfo *ai, int backlog)
 
 static uint16_t bound_port(int fd)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
 
 	if (getsockname(fd, (struct sockaddr *)&ss, &len))

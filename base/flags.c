@@ -40,7 +40,7 @@ static int parse_bool(const char *s, bool *out)
 	size_t i;
 
 	for (i = 0; i < sizeof(yes) / sizeof(*yes); i++) {
-		if (strcmp(s, yes[i]) && strcmp(s, no[i]))
+		if (strcmp(s, yes[i]) != 0 && strcmp(s, no[i]) != 0)
 			continue;
 		*out = strcmp(s, yes[i]) == 0;
 		return PD_OK;

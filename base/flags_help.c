@@ -55,7 +55,7 @@ void pd_flags_help(const struct pd_flag_set *set, struct pd_buf *out)
 		f = i < set->n ? set->v[i] : NULL;
 		if (!help_shown && (!f || strcmp(f->name, "help") >= 0)) {
 			help_shown = true;
-			if (!f || strcmp(f->name, "help"))
+			if (!f || strcmp(f->name, "help") != 0)
 				add_line(out, "  -h, --", "help", "", "Print this text\n");
 		}
 		if (!f)

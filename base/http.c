@@ -88,7 +88,7 @@ static enum MHD_Result lookup_one(void *cls, enum MHD_ValueKind kind, const char
 	struct lookup *l = cls;
 
 	(void)kind;
-	if (strcmp(key, l->name))
+	if (strcmp(key, l->name) != 0)
 		return MHD_YES;
 	l->found = value ? value : "";
 	return MHD_NO;
@@ -342,7 +342,7 @@ static enum MHD_Result begin(struct pd_http *h, struct MHD_Connection *c, const 
 	set_peer(&k->req, c);
 	k->entry = pd_http_routes_find(&h->routes, path);
 	k->index = h->o.index && (strcmp(path, "/debug") == 0 || strcmp(path, "/debug/") == 0) &&
-		   (!k->entry || strcmp(k->entry->route->path, path));
+		   (!k->entry || strcmp(k->entry->route->path, path) != 0);
 	if (k->index)
 		k->entry = NULL;
 	else if (k->entry && k->entry->prefix)

@@ -108,7 +108,7 @@ static bool same_values(const struct pd_series *s, const char *const *values, si
 
 	for (i = 0; i < n; i++, own += len) {
 		len = strlen(own) + 1;
-		if (strcmp(own, values[i]))
+		if (strcmp(own, values[i]) != 0)
 			return false;
 	}
 	return true;

@@ -36,9 +36,9 @@ static void check(const struct pd_metric *m)
 	PD_ASSERT(m->name && m->help && name_ok(m->name, true));
 	for (i = 0; i < n; i++) {
 		PD_ASSERT(name_ok(m->labels[i], false) && !pd_has_prefix(m->labels[i], "__"));
-		PD_ASSERT(m->type != PD_HISTOGRAM || strcmp(m->labels[i], "le"));
+		PD_ASSERT(m->type != PD_HISTOGRAM || strcmp(m->labels[i], "le") != 0);
 		for (j = 0; j < i; j++)
-			PD_ASSERT(strcmp(m->labels[i], m->labels[j]));
+			PD_ASSERT(strcmp(m->labels[i], m->labels[j]) != 0);
 	}
 	PD_ASSERT(!m->read || (n == 0 && !m->collect));
 	PD_ASSERT((m->type == PD_HISTOGRAM) == (m->n_buckets > 0) && m->n_buckets <= PD_METRIC_BUCKETS);

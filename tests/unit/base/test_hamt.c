@@ -89,7 +89,7 @@ struct walk {
 static bool check_entry(const char *key, void *value, void *arg)
 {
 	struct walk *w = arg;
-	int k = atoi(key + 1);
+	int k = (int)strtol(key + 1, NULL, 10);
 
 	assert_in_range(k, 0, KEYS - 1);
 	assert_int_equal(w->v->model[k], ((struct value *)value)->number);

@@ -96,7 +96,7 @@ static void *churn(void *arg)
 		snprintf(text, sizeof(text), "c%u", seed >> 16 & 3);
 		a = pd_intern(text);
 		b = seed & 0x100000 ? pd_intern_ref(a) : pd_intern(text);
-		if (a != b || strcmp(a, text))
+		if (a != b || strcmp(a, text) != 0)
 			atomic_fetch_add(&wrong, 1);
 		pd_unintern(a);
 		pd_unintern(b);

@@ -38,6 +38,7 @@ static int setup(void **state)
 	(void)state;
 	fd = memfd_create("log", MFD_CLOEXEC);
 	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_SETFL, O_APPEND), 0); // two threads must not write at one place
 	pd_log_set_fd(fd);
 	return 0;
 }

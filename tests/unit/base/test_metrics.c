@@ -199,7 +199,8 @@ static void test_values_are_cleaned(void **state)
 	longer[PD_METRIC_VALUE_MAX] = 0;
 	assert_ptr_equal(pd_metric_at(&metrics[CLEAN], longer), pd_metric_at(&metrics[CLEAN], other));
 	// Never cut inside a character.
-	memcpy(other + PD_METRIC_VALUE_MAX - 1, "\xc3\xa9", 2);
+	other[PD_METRIC_VALUE_MAX - 1] = (char)0xc3;
+	other[PD_METRIC_VALUE_MAX] = (char)0xa9;
 	longer[PD_METRIC_VALUE_MAX - 1] = 0;
 	assert_ptr_equal(pd_metric_at(&metrics[CLEAN], longer), pd_metric_at(&metrics[CLEAN], other));
 	pd_metric_set(&metrics[CLEAN], 3, "a\xff\xfe z");
