@@ -6,7 +6,7 @@ for lib in "$1"/lib/libpd_*.a; do
 	name=$(basename "$lib" .a)
 	case $name in
 	libpd_proto | libpd_test_support) continue ;;
-	libpd_api) allowed='^(pd|pb)_' ;;
+	libpd_api | libpd_registry) allowed='^(pd|pb)_' ;;
 	*) allowed='^pd_' ;;
 	esac
 	others=$(nm --defined-only --extern-only --format=posix "$lib" 2>/dev/null | awk 'NF > 2 {print $1}' | grep -vE "$allowed" || true)
