@@ -4,6 +4,16 @@
 
 #include "api/codec_internal.h"
 
+bool pd_codec_enter(struct pd_decoder *dec, const struct pd_frame *at, const struct pd_json *j)
+{
+	if (dec->depth == PD_CODEC_MAX_DEPTH) {
+		pd_codec_fail(dec->c, at, j->line, "nested more than %d messages deep", PD_CODEC_MAX_DEPTH);
+		return false;
+	}
+	dec->depth++;
+	return true;
+}
+
 static bool takes_null(const ProtobufCFieldDescriptor *f)
 {
 	if (f->type == PROTOBUF_C_TYPE_MESSAGE)
@@ -60,9 +70,8 @@ static bool decode_entry(struct pd_decoder *dec, const struct pd_frame *at, cons
 	enum pd_outcome got = pd_codec_map_key(dec->c, at, member, key, pb_member(entry, key));
 
 	pb_mark_set(entry, key);
-	if (got != PD_GOT)
+	if (got != PD_GOT || !pd_codec_enter(dec, at, member))
 		return false;
-	dec->depth++;
 	got = decode_value(dec, at, member, value, pb_member(entry, value));
 	dec->depth--;
 	if (got == PD_GOT)
@@ -231,9 +240,8 @@ enum pd_outcome pd_codec_message(struct pd_decoder *dec, const struct pd_frame *
 	const struct pb_info *info = pb_info(m->descriptor);
 	enum pd_outcome got;
 
-	if (dec->depth == PD_CODEC_MAX_DEPTH)
-		return pd_codec_fail(dec->c, at, j->line, "nested more than %d messages deep", PD_CODEC_MAX_DEPTH);
-	dec->depth++;
+	if (!pd_codec_enter(dec, at, j))
+		return PD_FAILED;
 	if (info->special == PB_PLAIN)
 		got = pd_codec_members(dec, at, j, m, false);
 	else

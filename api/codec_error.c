@@ -156,7 +156,7 @@ void pd_codec_suggest(struct pd_suggestion *s, const char *candidate)
 	if (n > MAX_NAME || m > MAX_NAME)
 		return;
 	size_t d = distance(s->name, n, candidate, m);
-	if (d <= 2 && d * 3 <= n && (!s->best || d < s->distance)) {
+	if (d <= 2 && d * 2 <= n && (!s->best || d < s->distance)) {
 		s->best = candidate;
 		s->distance = d;
 	}
@@ -172,8 +172,8 @@ enum pd_outcome pd_codec_unknown_field(struct pd_codec *c, const struct pd_frame
 		c->unknown++;
 		return PD_SKIPPED;
 	}
-	for (unsigned i = 0; info && i < info->d->n_fields; i++)
-		pd_codec_suggest(&s, info->fields[i].json_name);
+	for (unsigned i = 0; info && i < info->n_names; i++)
+		pd_codec_suggest(&s, info->fields[info->names[i].field].json_name);
 	if (s.best)
 		return pd_codec_fail(c, &here, member->line, "unknown field (did you mean \"%s\"?)", s.best);
 	return pd_codec_fail(c, &here, member->line, "unknown field");

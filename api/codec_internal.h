@@ -56,6 +56,8 @@ enum pd_outcome pd_codec_map_key(struct pd_codec *c, const struct pd_frame *at, 
 enum pd_outcome pd_codec_text(struct pd_codec *c, const struct pd_frame *at, uint32_t line, const char *s, size_t n,
 			      char **out);
 
+// Counts one message more around the current value (the caller counts it off again); false, and an error, at the limit.
+bool pd_codec_enter(struct pd_decoder *dec, const struct pd_frame *at, const struct pd_json *j);
 // A message into `m`, which is new. Counts one level of depth.
 enum pd_outcome pd_codec_message(struct pd_decoder *dec, const struct pd_frame *at, const struct pd_json *j,
 				 ProtobufCMessage *m);

@@ -1,5 +1,4 @@
 // Numbers, strings, bytes, enums.
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -129,9 +128,9 @@ static enum pd_outcome real(struct pd_codec *c, const struct pd_frame *at, const
 		memcpy(slot, &d, sizeof(d));
 		return PD_GOT;
 	}
-	if (isfinite(d) && fabs(d) > (double)FLT_MAX)
-		return pd_codec_fail(c, at, j->line, "%g is out of range for float", d);
 	float f = (float)d;
+	if (isinf(f) && !isinf(d))
+		return pd_codec_fail(c, at, j->line, "%g is out of range for float", d);
 	memcpy(slot, &f, sizeof(f));
 	return PD_GOT;
 }

@@ -69,9 +69,8 @@ static enum pd_outcome any(struct pd_decoder *dec, const struct pd_frame *at, co
 		return any_of_unknown_type(dec->c, at, j, type, out);
 
 	ProtobufCMessage *content = pb_new(dec->c->arena, d);
-	if (dec->depth == PD_CODEC_MAX_DEPTH)
-		return pd_codec_fail(dec->c, at, j->line, "nested more than %d messages deep", PD_CODEC_MAX_DEPTH);
-	dec->depth++;
+	if (!pd_codec_enter(dec, at, j))
+		return PD_FAILED;
 	if (pb_info(d)->special != PB_PLAIN)
 		got = any_value(dec, at, j, content);
 	else if (is_empty_value(d, j))
