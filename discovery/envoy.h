@@ -1,0 +1,30 @@
+// Short names for Envoy's generated types, as far as translators use them. Alphabetical by short name; append what you need.
+#ifndef DISCOVERY_ENVOY_H
+#define DISCOVERY_ENVOY_H
+
+#include "api/pb.h"
+#include "envoy/config/cluster/v3/cluster.pb-c.h"
+#include "envoy/config/core/v3/config_source.pb-c.h"
+#include "envoy/config/endpoint/v3/endpoint.pb-c.h"
+#include "envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h"
+#include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h"
+
+typedef Envoy__Config__Core__V3__Address EnvoyAddress;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__CertificateValidationContext EnvoyCertificateValidationContext;
+typedef Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds EnvoyThresholds;
+typedef Envoy__Config__Cluster__V3__Cluster EnvoyCluster;
+typedef Envoy__Config__Endpoint__V3__ClusterLoadAssignment EnvoyClusterLoadAssignment;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__CommonTlsContext EnvoyCommonTlsContext;
+typedef Envoy__Config__Core__V3__ConfigSource EnvoyConfigSource;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__DownstreamTlsContext EnvoyDownstreamTlsContext;
+typedef Envoy__Extensions__Upstreams__Http__V3__HttpProtocolOptions EnvoyHttpProtocolOptions;
+typedef Envoy__Config__Endpoint__V3__LbEndpoint EnvoyLbEndpoint;
+typedef Envoy__Config__Endpoint__V3__LocalityLbEndpoints EnvoyLocalityLbEndpoints;
+typedef Envoy__Config__Core__V3__Metadata EnvoyMetadata;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig EnvoySdsSecretConfig;
+typedef Envoy__Config__Core__V3__SocketAddress EnvoySocketAddress;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__TlsParameters EnvoyTlsParameters;
+typedef Envoy__Config__Core__V3__TransportSocket EnvoyTransportSocket;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__UpstreamTlsContext EnvoyUpstreamTlsContext;
+
+#endif
