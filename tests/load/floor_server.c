@@ -162,6 +162,7 @@ static void on_received(struct stream *s)
 	if (!s->received)
 		return;
 	enum pd_load_type t = request_type(s);
+	atomic_fetch_add(&s->worker->floor->requests, 1);
 	grpc_byte_buffer_destroy(s->received);
 	s->received = NULL;
 	if (t != PD_LOAD_TYPES && !s->asked[t]) { // all others are acknowledgements

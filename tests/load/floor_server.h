@@ -23,7 +23,8 @@ struct pd_floor {
 	struct pd_floor_payload payloads[PD_FLOOR_PAYLOADS_MAX];
 	size_t n_payloads;
 	unsigned threads;
-	int port; // 0 before the start = any
+	int port;               // 0 before the start = any
+	atomic_ullong requests; // taken so far
 	struct pd_floor_server *server;
 };
 

@@ -166,7 +166,8 @@ static bool change_round(struct pd_run *r, enum pd_load_type type, struct pd_run
 	double t[3];
 	uint64_t start = 0;
 	bool endpoint = type == PD_LOAD_EDS;
-	uint32_t seq = r->o.floor ? r->o.seq : r->seq++; // the floor always sends the first recorded change
+	// The floor always sends the first change, which was recorded.
+	uint32_t seq = r->o.floor ? r->o.seq : endpoint ? r->next_endpoint++ : r->next_route++;
 	struct pd_load_marker *m = &markers[turn % 8];
 	char *text = texts[turn++ % 8];
 	(endpoint ? pd_world_endpoint_marker : pd_world_route_marker)(seq, text);
@@ -250,7 +251,7 @@ static void nobody(struct pd_run *r, struct pd_run_result *res)
 	struct watch w;
 	uint64_t start = 0;
 	watch_start(r, &w);
-	if (pd_world_edit_nobody(&r->o.world, r->o.dir, r->seq++, &start) != PD_OK)
+	if (pd_world_edit_nobody(&r->o.world, r->o.dir, r->next_nobody++, &start) != PD_OK)
 		pd_run_problem(r, "nobody: cannot edit files in %s: errno %d", r->o.dir, errno);
 	sleep_ms(r->o.quiet_ms + 1500);
 	res->server_cpu_median_ms = watch_stop(r, &w, res);
@@ -282,8 +283,6 @@ static void wait_server_idle(struct pd_run *r)
 static void reconnect(struct pd_run *r, struct pd_run_result *res)
 {
 	struct watch w;
-	if (r->n_delta == 0)
-		return;
 	watch_start(r, &w);
 	for (uint32_t i = 0; i < r->o.workers; i++)
 		pd_worker_command(&r->workers[i], PD_WORKER_RECONNECT);
@@ -309,7 +308,7 @@ int pd_phase_run(struct pd_run *r, const char *name)
 	static const struct {
 		const char *name;
 		void (*run)(struct pd_run *r, struct pd_run_result *res);
-		bool with_files; // makes no sense against the floor
+		bool with_files; // means nothing to the floor
 	} phases[] = {{"storm", storm, false},        {"endpoint", endpoint, false},
 		      {"nobody", nobody, true},       {"virtualservice", virtual_service, false},
 		      {"reconnect", reconnect, true}, {"idle", idle, false}};
@@ -318,7 +317,7 @@ int pd_phase_run(struct pd_run *r, const char *name)
 			continue;
 		if (r->n_results == PD_RUN_RESULTS_MAX)
 			return PD_E_LIMIT;
-		if (phases[i].with_files && r->o.floor)
+		if ((phases[i].with_files && r->o.floor) || (phases[i].run == reconnect && r->n_delta == 0))
 			return PD_OK;
 		struct pd_run_result *res = &r->results[r->n_results++];
 		*res = (struct pd_run_result){.rounds = 1};

@@ -59,7 +59,8 @@ struct pd_run {
 	struct pd_load_shared shared;
 	struct pd_load_proxy *proxies;
 	struct pd_load_worker workers[PD_LOAD_WORKERS_MAX];
-	uint32_t n_delta, seq;
+	uint32_t n_delta;
+	uint32_t next_endpoint, next_route, next_nobody; // numbers of the next changes
 	struct pd_run_result results[PD_RUN_RESULTS_MAX];
 	unsigned n_results;
 	char *problems[PD_RUN_PROBLEMS_MAX];

@@ -5,16 +5,18 @@
 // Prints "port N" when it listens. SIGUSR1 pushes the recorded endpoint change, SIGUSR2 that of the VirtualService; SIGTERM and
 // SIGINT end it.
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "tests/load/floor_server.h"
 
 static int serve(struct pd_floor *f)
 {
 	sigset_t set;
-	int sig = 0;
+	int sig = -1;
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGUSR2);
@@ -26,8 +28,18 @@ static int serve(struct pd_floor *f)
 		return rc;
 	printf("port %d\n", f->port);
 	fflush(stdout);
-	while (sigwait(&set, &sig) == 0 && (sig == SIGUSR1 || sig == SIGUSR2))
-		pd_floor_push(f, sig == SIGUSR1 ? PD_PHASE_ENDPOINT : PD_PHASE_ROUTE);
+	for (unsigned long long seen = 0, trimmed = 0; sig != SIGTERM && sig != SIGINT;) {
+		sig = sigtimedwait(&set, NULL, &(struct timespec){.tv_sec = 1});
+		if (sig == SIGUSR1 || sig == SIGUSR2)
+			pd_floor_push(f, sig == SIGUSR1 ? PD_PHASE_ENDPOINT : PD_PHASE_ROUTE);
+		// A second without requests after some: give memory back, as pilotd does.
+		unsigned long long now = atomic_load(&f->requests);
+		if (now == seen && now != trimmed) {
+			malloc_trim(0);
+			trimmed = now;
+		}
+		seen = now;
+	}
 	pd_floor_stop(f);
 	return PD_OK;
 }
