@@ -27,6 +27,7 @@ if [ -z "${PD_RESULTS:-}" ]; then
 	pd_outermost=1
 	trap 'rm -f "$PD_RESULTS"' EXIT
 fi
+pd_failed_before=$(grep -c '^fail' "$PD_RESULTS")
 
 pd_pass() {
 	echo "PASS $*"
@@ -71,7 +72,7 @@ pd_build() {
 	return 1
 }
 
-# Ends a runner. The exit status is 1 if anything failed so far.
+# Ends a runner. The exit status is 1 if anything failed in it.
 pd_finish() {
 	local passed failed
 	passed=$(grep -c '^pass' "$PD_RESULTS")
@@ -84,7 +85,7 @@ pd_finish() {
 		echo
 		echo "$passed passed, $failed failed"
 	fi
-	[ "$failed" -eq 0 ]
+	[ "$failed" -eq "$pd_failed_before" ]
 	exit
 }
 mkdir -p build

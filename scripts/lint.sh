@@ -30,7 +30,7 @@ echo "== lint"
 check clang-format format
 check rules python3 scripts/check_rules.py
 if [ "${1:-}" != --fast ]; then
-	pd_build release pd_programs pd_xds || pd_finish
+	pd_build release pd_programs || pd_finish
 	check symbols scripts/check_symbols.sh build/release
 	check clang-tidy tidy
 fi
