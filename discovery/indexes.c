@@ -261,11 +261,12 @@ static void se_by_host(const struct pd_object *o, pd_emit_key emit, void *ctx)
 
 static void se_by_selector(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
-	const Istio__ServiceEntry *s = (const Istio__ServiceEntry *)o->spec;
+	const Istio__WorkloadLabelSelector *s = ((const Istio__ServiceEntry *)o->spec)->workload_selector;
 
-	if (s->workload_selector)
-		emit_first_pair(PAIRS(s->workload_selector->labels), s->workload_selector->n_labels, o->key.ns, emit,
-				ctx);
+	if (s && s->n_labels)
+		emit_first_pair(PAIRS(s->labels), s->n_labels, o->key.ns, emit, ctx);
+	else if (s)
+		emitf(emit, ctx, "%s/", o->key.ns);
 }
 
 static void emit_host(const char *host, const char *ns, pd_emit_key emit, void *ctx)

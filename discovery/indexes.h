@@ -17,7 +17,7 @@ enum pd_index_id {
 	PD_IX_WE_BY_LABEL,                      // WorkloadEntry, "NS/KEY=VALUE", each label that is pd_label_indexed
 	PD_IX_WE_BY_IP,                         // WorkloadEntry, "ADDRESS"
 	PD_IX_SE_BY_HOST,                       // ServiceEntry, "HOST"
-	PD_IX_SE_BY_SELECTOR,                   // ServiceEntry, "NS/KEY=VALUE", first workloadSelector pair
+	PD_IX_SE_BY_SELECTOR,                   // ServiceEntry, "NS/KEY=VALUE", first workloadSelector pair; "NS/" if it has none
 	// Istio networking
 	PD_IX_DR_BY_HOST,    // DestinationRule, "HOST" (expanded, wildcards as written)
 	PD_IX_DR_WILDCARD,   // DestinationRule with a wildcard host, "NS"
@@ -39,7 +39,7 @@ enum pd_index_id {
 };
 
 // "First pair" of a selector means the one with the smallest key (byte order); a selector without pairs is filed nowhere
-// (Gateway: under "").
+// (but see Gateway and ServiceEntry).
 extern const struct pd_index pd_indexes[];
 extern const size_t pd_indexes_n;
 

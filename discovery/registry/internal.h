@@ -9,6 +9,7 @@
 #ifndef DISCOVERY_REGISTRY_INTERNAL_H
 #define DISCOVERY_REGISTRY_INTERNAL_H
 
+#include <arpa/inet.h>
 #include <strings.h>
 
 #include "base/hash.h"
@@ -84,7 +85,8 @@ void reg_touch_all(struct reg_pass *p);
 // ---- names ----------------------------------------------------------------------------------------------------------
 const char *reg_kube_host(struct reg_pass *p, const char *name, const char *ns); // in the pass's arena
 // "NAME.NS.svc.DOMAIN" taken apart into `a`. False if it is no such name.
-bool reg_kube_name(const struct pd_registry *r, struct pd_arena *a, const char *host, const char **name, const char **ns);
+bool reg_kube_name(const struct pd_registry *r, struct pd_arena *a, const char *host, const char **name,
+		   const char **ns);
 
 // ---- labels.c -------------------------------------------------------------------------------------------------------
 // All map<string, string> entries that protobuf-c generates have this layout.
@@ -108,6 +110,8 @@ void reg_labels_drop(const struct pd_labels *l);
 uint64_t reg_labels_hash(uint64_t h, const struct pd_labels *l);
 // "NS/KEY=VALUE" of the first pair, in `a`; NULL for none.
 const char *reg_first_pair(struct pd_arena *a, const char *ns, const struct pd_labels *selector);
+// Own labels only, not those that say where a workload runs. `o` is a Pod or WorkloadEntry.
+bool reg_selects(const struct pd_labels *selector, const struct pd_object *o);
 // Objects of a label index among which all that `selector` can match are; ...
 struct reg_candidates {
 	size_t n;
@@ -115,7 +119,7 @@ struct reg_candidates {
 };
 // ... those of the namespace in the worst case. `index` is PD_IX_POD_BY_LABEL or PD_IX_WE_BY_LABEL, `kind` its kind.
 struct reg_candidates reg_candidates(struct reg_pass *p, unsigned index, enum pd_kind kind, const char *ns,
-	const struct pd_labels *selector);
+				     const struct pd_labels *selector);
 
 // ---- arrays of interned strings ---------------------------------------------------------------------------------------
 const char *const *reg_strings_keep(struct pd_arena *record, const char *const *v, size_t n);
@@ -142,10 +146,9 @@ const char *reg_node_locality(struct pd_arena *a, const struct pd_object *node);
 bool reg_entry_healthy(const struct pd_object *entry);
 
 // ---- service.c --------------------------------------------------------------------------------------------------------
-// A new record with one reference of which `source` and the strings below are set; everything else is filled by the
-// caller, then sealed. `size` is what the caller expects to take from its arena.
+// A new record with one reference of which `source`, names and age are set; the rest is the caller's. `size` is what the
+// caller expects to take from its arena.
 struct pd_service *reg_service_new(const struct pd_object *source, const char *host, const char *name, size_t size);
-struct pd_service *reg_service_seal(struct pd_service *s);
 // exportTo as written; an empty list means the mesh's default.
 struct pd_export reg_export(struct reg_pass *p, struct pd_service *s, const char *const *v, size_t n);
 // "PreferSameZone", "PreferSameNode" or NULL; `spec` may be NULL.
@@ -155,10 +158,17 @@ void reg_update_services(struct reg_pass *p, const char *host);
 struct pd_service_list *reg_service_list_new(struct pd_service **v, size_t n); // takes the references
 void reg_update_targets(struct reg_pass *p, const char *key);
 
+// Everything but the hash.
 struct pd_service *reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host);
 struct pd_service *reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host);
+#define REG_ALIAS_HOPS_MAX 16 // ExternalNames that point to one another
+// What the Service with this host name is an alias of (borrowed from the snapshot), or NULL; the first cluster that has it
+// decides.
+const char *reg_alias_at(struct reg_pass *p, const char *host);
 // Of a Service: what it is an alias of, or NULL.
 const char *reg_alias_target(const struct pd_object *service);
+// Host names of the ExternalName services that end at `host`, sorted by namespace, then name; in the tmp arena.
+const char *const *reg_aliases_of(struct reg_pass *p, const char *host, size_t *n);
 
 // ---- endpoints.c ------------------------------------------------------------------------------------------------------
 // Endpoints under construction, in the tmp arena.

@@ -24,7 +24,7 @@ bool pd_labels_match(const struct pd_labels *selector, const struct pd_labels *l
 		while (k < labels->n && strcmp(labels->v[k].key, selector->v[i].key) < 0)
 			k++;
 		if (k == labels->n || !pd_streq(labels->v[k].key, selector->v[i].key) ||
-			!pd_streq(labels->v[k].value, selector->v[i].value))
+		    !pd_streq(labels->v[k].value, selector->v[i].value))
 			return false;
 	}
 	return true;
@@ -129,6 +129,34 @@ const char *reg_first_pair(struct pd_arena *a, const char *ns, const struct pd_l
 	return selector->n ? pd_arena_printf(a, "%s/%s=%s", ns, selector->v[0].key, selector->v[0].value) : NULL;
 }
 
+static const char *find_pair(const struct reg_pair *const *v, size_t n, const char *key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pd_streq(v[i]->key, key))
+			return v[i]->value;
+	return NULL;
+}
+
+// Of a WorkloadEntry's labels those in its metadata win.
+static const char *own_label(const struct pd_object *o, const char *key)
+{
+	const Istio__WorkloadEntry *e = (const Istio__WorkloadEntry *)o->spec;
+	const char *v = find_pair(REG_PAIRS(o->meta->labels), o->meta->n_labels, key);
+
+	return v || o->key.kind != PD_KIND_WORKLOAD_ENTRY ? v : find_pair(REG_PAIRS(e->labels), e->n_labels, key);
+}
+
+bool reg_selects(const struct pd_labels *selector, const struct pd_object *o)
+{
+	for (size_t i = 0; i < selector->n; i++) {
+		const char *v = own_label(o, selector->v[i].key);
+
+		if (!v || !pd_streq(v, selector->v[i].value))
+			return false;
+	}
+	return true;
+}
+
 struct scan {
 	struct reg_pass *p;
 	const char *ns;
@@ -153,7 +181,7 @@ static int cmp_age(const void *a, const void *b)
 }
 
 struct reg_candidates reg_candidates(struct reg_pass *p, unsigned index, enum pd_kind kind, const char *ns,
-	const struct pd_labels *selector)
+				     const struct pd_labels *selector)
 {
 	struct scan s = {.p = p, .ns = ns};
 
@@ -162,7 +190,8 @@ struct reg_candidates reg_candidates(struct reg_pass *p, unsigned index, enum pd
 
 		if (pd_label_indexed(l->key)) {
 			const struct pd_posting *posting =
-				pd_config_posting(p->snap, index, pd_arena_printf(p->a, "%s/%s=%s", ns, l->key, l->value));
+				pd_config_posting(p->snap, index,
+						  pd_arena_printf(p->a, "%s/%s=%s", ns, l->key, l->value));
 
 			return (struct reg_candidates){posting->n, posting->v};
 		}

@@ -79,8 +79,9 @@ static uint64_t ports_hash(uint64_t h, const struct pd_service *s)
 static uint64_t service_hash(const struct pd_service *s)
 {
 	uint64_t h = reg_hash_str(0, s->host);
-	unsigned flags = (unsigned)s->kubernetes | s->mesh_external << 1 | s->node_local << 2 | s->publish_not_ready << 3 |
-			 s->drains << 4 | s->export_to.all << 5 | s->export_to.none << 6 | s->resolution << 8;
+	unsigned flags = (unsigned)s->kubernetes | s->mesh_external << 1 | s->node_local << 2 |
+			 s->publish_not_ready << 3 | s->drains << 4 | s->export_to.all << 5 | s->export_to.none << 6 |
+			 s->resolution << 8;
 
 	h = reg_hash_str(reg_hash_str(reg_hash_str(h, s->name), s->ns), s->cluster);
 	h = pd_hash_mix(pd_hash_mix(h, (uint64_t)s->created_ns), flags);
@@ -91,12 +92,6 @@ static uint64_t service_hash(const struct pd_service *s)
 	h = reg_strings_hash(h, s->aliases, s->n_aliases);
 	h = reg_strings_hash(h, s->sans, s->n_sans);
 	return reg_hash_str(reg_hash_str(h, s->alias_of), s->traffic_distribution);
-}
-
-struct pd_service *reg_service_seal(struct pd_service *s)
-{
-	s->hash = service_hash(s);
-	return s;
 }
 
 // ---- parts that both kinds have ---------------------------------------------------------------------------------------------
@@ -217,10 +212,50 @@ struct services {
 	size_t n, cap;
 };
 
+static bool equal_labels(const struct pd_labels *a, const struct pd_labels *b)
+{
+	return a->n == b->n && pd_labels_match(a, b);
+}
+
+static bool equal_exports(const struct pd_export *a, const struct pd_export *b)
+{
+	if (a->all != b->all || a->none != b->none || a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!pd_export_visible(b, a->ns[i]))
+			return false;
+	return true;
+}
+
+// ServiceEntries of one namespace may share a host and bring its ports in pieces: the oldest gets those of the others, unless
+// they disagree on what kind of service it is.
+static void absorb_ports(struct pd_service *s, const struct pd_service *younger)
+{
+	struct pd_port *v;
+
+	if (s->ns != younger->ns || s->resolution != younger->resolution ||
+	    !equal_labels(&s->labels, &younger->labels) || !equal_labels(&s->selector, &younger->selector) ||
+	    !equal_exports(&s->export_to, &younger->export_to))
+		return;
+	for (size_t i = 0; i < younger->n_ports; i++) {
+		if (pd_service_port(s, younger->ports[i].port))
+			continue;
+		v = PD_NEWN(&s->arena, struct pd_port, s->n_ports + 1);
+		if (s->n_ports)
+			memcpy(v, s->ports, s->n_ports * sizeof(*v));
+		v[s->n_ports] = younger->ports[i];
+		pd_intern_ref(v[s->n_ports].name);
+		pd_intern_ref(v[s->n_ports].target_name);
+		s->ports = v;
+		s->n_ports++;
+	}
+}
+
 static void collect(struct reg_pass *p, const char *host, struct services *out)
 {
 	const struct pd_posting *entries = pd_config_posting(p->snap, PD_IX_SE_BY_HOST, host);
 	const char *name, *ns;
+	size_t first_entry;
 
 	if (reg_kube_name(p->r, &p->r->tmp, host, &name, &ns)) {
 		for (size_t i = 0; i < p->r->clusters.n; i++) {
@@ -231,8 +266,14 @@ static void collect(struct reg_pass *p, const char *host, struct services *out)
 				pd_vec_push_a(&p->r->tmp, out, reg_service_of_kube(p, o, host));
 		}
 	}
+	first_entry = out->n;
 	for (size_t i = 0; i < entries->n; i++)
 		pd_vec_push_a(&p->r->tmp, out, reg_service_of_entry(p, entries->v[i], host));
+	for (size_t i = first_entry; i < out->n; i++)
+		for (size_t k = i + 1; k < out->n; k++)
+			absorb_ports(out->v[i], out->v[k]);
+	for (size_t i = 0; i < out->n; i++)
+		out->v[i]->hash = service_hash(out->v[i]);
 }
 
 // Where an old record says the same about the same object it stays: readers' pointers stay equal.
@@ -285,6 +326,14 @@ static void add_targets(struct reg_pass *p, const struct pd_object *o, const cha
 			pd_vec_push_a(&p->r->tmp, out, pd_obj_ref(l->v[i]));
 }
 
+static bool listed(char *const *v, size_t n, const char *s)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pd_streq(v[i], s))
+			return true;
+	return false;
+}
+
 void reg_update_targets(struct reg_pass *p, const char *key)
 {
 	const struct pd_posting *services = pd_config_posting(p->snap, PD_IX_SERVICE_BY_SELECTOR, key);
@@ -293,12 +342,14 @@ void reg_update_targets(struct reg_pass *p, const char *key)
 
 	pd_arena_reset(&p->r->tmp);
 	for (size_t i = 0; i < services->n; i++)
-		add_targets(p, services->v[i], reg_kube_host(p, services->v[i]->key.name, services->v[i]->key.ns), &now);
+		add_targets(p, services->v[i], reg_kube_host(p, services->v[i]->key.name, services->v[i]->key.ns),
+			    &now);
 	for (size_t i = 0; i < entries->n; i++) {
 		const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)entries->v[i]->spec;
 
 		for (size_t k = 0; k < se->n_hosts; k++)
-			add_targets(p, entries->v[i], se->hosts[k], &now);
+			if (!listed(se->hosts, k, se->hosts[k]))
+				add_targets(p, entries->v[i], se->hosts[k], &now);
 	}
 	file_list(p, PD_IX_TARGETS, key, now.n ? reg_service_list_new(now.v, now.n) : NULL);
 }

@@ -46,10 +46,10 @@ static const char *first_label(const struct reg_labels *l, const char *const *ke
 
 static void add_canonical(struct draft *d)
 {
-	static const char *const name_keys[] = {
-		"service.istio.io/canonical-name", "app.kubernetes.io/name", "app", NULL};
-	static const char *const revision_keys[] = {
-		"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version", NULL};
+	static const char *const name_keys[] = {"service.istio.io/canonical-name", "app.kubernetes.io/name", "app",
+						NULL};
+	static const char *const revision_keys[] = {"service.istio.io/canonical-revision", "app.kubernetes.io/version",
+						    "version", NULL};
 
 	d->w.canonical_name = first_label(&d->labels, name_keys, d->w.workload_name);
 	d->w.canonical_revision = first_label(&d->labels, revision_keys, "latest");
@@ -58,8 +58,8 @@ static void add_canonical(struct draft *d)
 // The labels that say where it runs: "region/zone/subzone", cluster, node, and the network if it has no label for that.
 static void add_topology(struct pd_arena *a, struct draft *d, const char *network)
 {
-	static const char *const keys[] = {
-		"topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"};
+	static const char *const keys[] = {"topology.kubernetes.io/region", "topology.kubernetes.io/zone",
+					   "topology.istio.io/subzone"};
 	const char *part = pd_or(d->w.locality, "");
 	const char *own = reg_labels_get(&d->labels, "topology.istio.io/network");
 
@@ -277,7 +277,8 @@ bool reg_pod_serves(const struct pd_object *o)
 {
 	const K8s__Pod *p = (const K8s__Pod *)o->spec;
 
-	if (!p->status || finished(p) || o->meta->deletiontimestamp || (pd_empty(p->status->podip) && !p->status->n_podips))
+	if (!p->status || finished(p) || o->meta->deletiontimestamp ||
+	    (pd_empty(p->status->podip) && !p->status->n_podips))
 		return false;
 	for (size_t i = 0; i < p->status->n_conditions; i++)
 		if (pd_streq(p->status->conditions[i]->type, "Ready"))
@@ -314,7 +315,8 @@ struct pd_workload *reg_workload_of_pod(struct reg_pass *p, const struct pd_obje
 // ---- WorkloadEntries and what ServiceEntries list ---------------------------------------------------------------------------
 
 static struct pd_workload *build_entry(struct reg_pass *p, const struct pd_object *o, const Istio__WorkloadEntry *e,
-	const char *name, const char *workload, const struct reg_pair *const *more, size_t n_more)
+				       const char *name, const char *workload, const struct reg_pair *const *more,
+				       size_t n_more)
 {
 	struct pd_arena *a = &p->r->tmp;
 	const struct reg_cluster *cluster = reg_cluster(p->r, o->key.cluster);
@@ -445,8 +447,8 @@ void reg_update_workload(struct reg_pass *p, const char *ip)
 		if (entries->n) {
 			const struct pd_object *o = entries->v[0];
 
-			now = build_entry(p, o, (const Istio__WorkloadEntry *)o->spec, o->key.name, entry_workload_name(o),
-				REG_PAIRS(o->meta->labels), o->meta->n_labels);
+			now = build_entry(p, o, (const Istio__WorkloadEntry *)o->spec, o->key.name,
+					  entry_workload_name(o), REG_PAIRS(o->meta->labels), o->meta->n_labels);
 		}
 	}
 	if (old && now && old->hash == now->hash)

@@ -1,0 +1,118 @@
+// Services made of ServiceEntries: one for each host.
+#include "discovery/registry/internal.h"
+
+// "192.0.2.1", "192.0.2.1/32" (the same) or a range, which is kept as it is; NULL for anything else.
+static const char *address_of(struct pd_arena *a, const char *text)
+{
+	unsigned char bytes[16];
+	const char *slash = strchr(text, '/'), *addr;
+	unsigned long bits;
+	char *end;
+	int family;
+
+	addr = slash ? pd_arena_strndup(a, text, (size_t)(slash - text)) : text;
+	family = inet_pton(AF_INET, addr, bytes) == 1 ? AF_INET : AF_INET6;
+	if (family == AF_INET6 && inet_pton(AF_INET6, addr, bytes) != 1)
+		return NULL;
+	if (!slash)
+		return text;
+	if (slash[1] < '0' || slash[1] > '9')
+		return NULL;
+	bits = strtoul(slash + 1, &end, 10);
+	if (*end || bits > (family == AF_INET ? 32 : 128))
+		return NULL;
+	return bits == (family == AF_INET ? 32 : 128) ? addr : text;
+}
+
+static void add_vips(struct reg_pass *p, struct pd_service *s, const Istio__ServiceEntry *se)
+{
+	const char **v = PD_NEWN(&p->r->tmp, const char *, se->n_addresses);
+
+	for (size_t i = 0; i < se->n_addresses; i++) {
+		v[s->n_vips] = address_of(&p->r->tmp, se->addresses[i]);
+		s->n_vips += v[s->n_vips] != NULL;
+	}
+	s->vips = reg_strings_keep(&s->arena, v, s->n_vips);
+}
+
+// What was allocated for the host, by whoever writes the status. A label turns it off.
+static void add_auto_vips(struct reg_pass *p, struct pd_service *s, const struct pd_object *o)
+{
+	const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)o->spec;
+	const Istio__ServiceEntryStatus *status = (const Istio__ServiceEntryStatus *)o->status;
+	const char *enabled = pd_object_label(o, "networking.istio.io/enable-autoallocate-ip");
+	const char **v;
+
+	if (!status || se->n_addresses || s->resolution == PD_RES_PASSTHROUGH ||
+	    (enabled && !strcasecmp(enabled, "false")))
+		return;
+	v = PD_NEWN(&p->r->tmp, const char *, status->n_addresses);
+	for (size_t i = 0; i < status->n_addresses; i++)
+		if (pd_streq(status->addresses[i]->host, s->host) &&
+		    address_of(&p->r->tmp, status->addresses[i]->value))
+			v[s->n_auto_vips++] = status->addresses[i]->value;
+	s->auto_vips = reg_strings_keep(&s->arena, v, s->n_auto_vips);
+}
+
+static enum pd_resolution resolution_of(const Istio__ServiceEntry *se)
+{
+	switch (se->resolution) {
+	case ISTIO__SERVICE_ENTRY__RESOLUTION__STATIC:
+		return PD_RES_EDS;
+	case ISTIO__SERVICE_ENTRY__RESOLUTION__DNS:
+		return PD_RES_DNS;
+	case ISTIO__SERVICE_ENTRY__RESOLUTION__DNS_ROUND_ROBIN:
+		return PD_RES_DNS_RR;
+	case ISTIO__SERVICE_ENTRY__RESOLUTION__DYNAMIC_DNS:
+		return PD_RES_DYNAMIC_DNS;
+	default:
+		return PD_RES_PASSTHROUGH;
+	}
+}
+
+static void add_ports(struct pd_service *s, const Istio__ServiceEntry *se)
+{
+	struct pd_port *v = PD_NEWN(&s->arena, struct pd_port, se->n_ports);
+
+	for (size_t i = 0; i < se->n_ports; i++) {
+		v[i].name = pd_intern(pd_or(se->ports[i]->name, ""));
+		v[i].port = se->ports[i]->number;
+		v[i].target_port = se->ports[i]->target_port;
+		v[i].protocol = pd_protocol_parse(se->ports[i]->protocol);
+	}
+	s->ports = v;
+	s->n_ports = se->n_ports;
+}
+
+struct pd_service *reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host)
+{
+	const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)o->spec;
+	struct pd_arena *a = &p->r->tmp;
+	struct reg_labels labels = {0}, selector = {0};
+	size_t n_aliases;
+	const char *const *aliases = reg_aliases_of(p, host, &n_aliases);
+	struct pd_service *s;
+
+	reg_labels_add(a, &labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
+	if (se->workload_selector)
+		reg_labels_add(a, &selector, REG_PAIRS(se->workload_selector->labels), se->workload_selector->n_labels);
+	s = reg_service_new(o, host, host,
+			    (labels.n + selector.n) * sizeof(struct pd_label) + se->n_ports * sizeof(struct pd_port) +
+				    (se->n_addresses + se->n_export_to + n_aliases + se->n_subject_alt_names) *
+					    sizeof(char *));
+	s->mesh_external = se->location == ISTIO__SERVICE_ENTRY__LOCATION__MESH_EXTERNAL;
+	s->resolution = resolution_of(se);
+	add_vips(p, s, se);
+	add_auto_vips(p, s, o);
+	add_ports(s, se);
+	s->labels = reg_labels_keep(&s->arena, &labels);
+	s->selector = reg_labels_keep(&s->arena, &selector);
+	s->export_to = reg_export(p, s, (const char *const *)se->export_to, se->n_export_to);
+	s->aliases = reg_strings_keep(&s->arena, aliases, n_aliases);
+	s->n_aliases = n_aliases;
+	s->sans = reg_strings_keep(&s->arena, (const char *const *)se->subject_alt_names, se->n_subject_alt_names);
+	s->n_sans = se->n_subject_alt_names;
+	s->drains = reg_drains(&s->labels);
+	s->traffic_distribution = reg_traffic_distribution(p, o, NULL);
+	return s;
+}
