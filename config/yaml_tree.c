@@ -227,7 +227,7 @@ static void apply_tag(struct build *b, struct pd_json *j, const char *tag, const
 		if (strcmp(tag, known[i].name))
 			continue;
 		if (!pd_yaml_resolve(s, n, j) || !(known[i].types & 1u << j->type))
-			fail_at(b, PD_E_PARSE, j->line, "\"%.40s\" is no !!%s", s, tag);
+			fail_at(b, PD_E_PARSE, j->line, "the value is no !!%s", tag);
 	}
 }
 
@@ -294,8 +294,7 @@ static const char *key_text(struct build *b, const struct pd_json *k, size_t *n)
 		pd_buf_free(&buf);
 		return s;
 	default:
-		fail_at(b, PD_E_PARSE, k->line, "a key cannot be %s %s", k->type == PD_JSON_NULL ? "" : "a",
-			pd_json_type_name(k));
+		fail_at(b, PD_E_PARSE, k->line, "a key cannot be %s", pd_json_type_name(k));
 		*n = 0;
 		return "";
 	}
@@ -335,7 +334,7 @@ static bool key_set_add(struct build *b, struct key_set **set, const struct pd_j
 static void merge_one(struct build *b, struct key_set **set, struct pd_json *into, const struct pd_json *from)
 {
 	if (from->type != PD_JSON_OBJECT) {
-		fail_at(b, PD_E_PARSE, from->line, "\"<<\" needs a mapping or a list of mappings, not a %s",
+		fail_at(b, PD_E_PARSE, from->line, "\"<<\" needs a mapping or a list of mappings, not %s",
 			pd_json_type_name(from));
 		return;
 	}
@@ -373,13 +372,14 @@ static void apply_merges(struct build *b, struct pd_json *object, const struct p
 struct key {
 	const char *text; // in the arena
 	size_t n;
+	uint32_t line;
 	bool merge;
 };
 
 // Takes over the event. Plain text, which nearly every key is, needs no node.
 static struct key read_key(struct build *b, yaml_event_t *e, unsigned depth)
 {
-	struct key k = {.text = ""};
+	struct key k = {.text = "", .line = mark_line(b, &e->start_mark)};
 	struct pd_json probe;
 	struct value v;
 
@@ -428,6 +428,8 @@ static struct value read_mapping(struct build *b, const yaml_event_t *start, uns
 		}
 		item.node->key = key.text;
 		item.node->key_len = (uint32_t)key.n;
+		if (item.node->type == PD_JSON_ARRAY || item.node->type == PD_JSON_OBJECT)
+			item.node->line = key.line; // a block begins on the next line, but this is where its name is
 		add_member(v.node, item.node);
 	}
 	if (merges && !b->rc)
