@@ -172,8 +172,8 @@ static bool change_round(struct pd_run *r, enum pd_load_type type, struct pd_run
 	char *text = texts[turn++ % 8];
 	(endpoint ? pd_world_endpoint_marker : pd_world_route_marker)(seq, text);
 	*m = (struct pd_load_marker){.seq = endpoint ? seq : seq + ROUTE_SEQ, .type = type, .text = text};
-	atomic_store(&r->shared.marker, m);
 	watch_start(r, &w);
+	atomic_store(&r->shared.marker, m); // after the times of the last round were forgotten
 	if (r->o.floor) {
 		start = pd_now_ns();
 		kill(r->o.pid, endpoint ? SIGUSR1 : SIGUSR2);

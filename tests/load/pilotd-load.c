@@ -59,7 +59,7 @@ static enum pd_load_protocol protocol(const char *text)
 	exit(1);
 }
 
-// Long options by their first letter of this table; getopt returns the index.
+// What getopt_long returns for each option.
 enum option_id {
 	O_SERVICES,
 	O_PODS,
