@@ -66,7 +66,7 @@ pd_build() {
 			cat "build/$preset.log"
 			exit 1
 		fi
-		exec ninja -C "build/$preset" $quiet "$@"
+		exec ninja -C "build/$preset" -k 20 $quiet "$@"
 	) 7>"build/$preset.lock" && return 0
 	pd_fail "build $preset"
 	return 1
