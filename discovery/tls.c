@@ -30,7 +30,8 @@ EnvoySdsSecretConfig *pd_tls_agent_secret(struct pd_arena *a, const char *name)
 	api->set_node_on_first_message_only = true;
 	PB_PUSH(a, api, grpc_services, service);
 	EnvoyConfigSource *source = PB_NEW(a, EnvoyConfigSource, envoy__config__core__v3__config_source);
-	source->config_source_specifier_case = ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_API_CONFIG_SOURCE;
+	source->config_source_specifier_case =
+		ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_API_CONFIG_SOURCE;
 	source->api_config_source = api;
 	source->resource_api_version = ENVOY__CONFIG__CORE__V3__API_VERSION__V3;
 	if (pd_streq(name, PD_SDS_DEFAULT) || pd_streq(name, PD_SDS_ROOT))
@@ -110,12 +111,13 @@ EnvoyCertificateValidationContext *pd_tls_set_validation(struct pd_arena *a, Env
 		NEW(a, EnvoyCertificateValidationContext, certificate_validation_context);
 	for (size_t i = 0; i < n; i++)
 		pd_tls_add_san(a, vc, sans[i], false);
-	Envoy__Extensions__TransportSockets__Tls__V3__CommonTlsContext__CombinedCertificateValidationContext *both =
-		pb_new(a,
-		       &envoy__extensions__transport_sockets__tls__v3__common_tls_context__combined_certificate_validation_context__descriptor);
+	Envoy__Extensions__TransportSockets__Tls__V3__CommonTlsContext__CombinedCertificateValidationContext *both = pb_new(
+		a,
+		&envoy__extensions__transport_sockets__tls__v3__common_tls_context__combined_certificate_validation_context__descriptor);
 	both->default_validation_context = vc;
 	both->validation_context_sds_secret_config = roots;
-	ctx->validation_context_type_case = TLS(COMMON_TLS_CONTEXT__VALIDATION_CONTEXT_TYPE_COMBINED_VALIDATION_CONTEXT);
+	ctx->validation_context_type_case =
+		TLS(COMMON_TLS_CONTEXT__VALIDATION_CONTEXT_TYPE_COMBINED_VALIDATION_CONTEXT);
 	ctx->combined_validation_context = both;
 	return vc;
 }
@@ -144,37 +146,58 @@ static EnvoyTlsParameters *tls_params(struct pd_arena *a, const Istio__MeshConfi
 
 // ---- mesh mTLS -------------------------------------------------------------------------------------------------------
 
-static bool in_list(char **v, size_t n, const char *s)
+struct domain_list {
+	struct pd_arena *arena;
+	PD_VEC(const char *) v;
+};
+
+static void add_domain(struct domain_list *l, const char *domain)
 {
-	for (size_t i = 0; i < n; i++)
-		if (pd_streq(v[i], s))
-			return true;
-	return false;
+	if (pd_empty(domain))
+		return;
+	const char *prefix = pd_arena_printf(l->arena, "spiffe://%s/", domain);
+	for (size_t i = 0; i < l->v.n; i++)
+		if (pd_streq(l->v.v[i], prefix))
+			return;
+	pd_vec_push_a(l->arena, &l->v, prefix);
 }
 
 struct pd_tls_domains pd_tls_trust_prefixes(struct pd_tx *tx)
 {
 	const Istio__MeshConfig *mesh = tx_mesh(tx);
-	PD_VEC(const char *) out = {0};
-	pd_vec_push_a(tx->arena, &out, pd_arena_printf(tx->arena, "spiffe://%s/", mesh->trust_domain));
-	for (size_t i = 0; i < mesh->n_trust_domain_aliases; i++) {
-		const char *alias = mesh->trust_domain_aliases[i];
-		if (!pd_streq(alias, mesh->trust_domain) && !in_list(mesh->trust_domain_aliases, i, alias))
-			pd_vec_push_a(tx->arena, &out, pd_arena_printf(tx->arena, "spiffe://%s/", alias));
+	struct domain_list l = {.arena = tx->arena};
+	add_domain(&l, mesh->trust_domain);
+	for (size_t i = 0; i < mesh->n_trust_domain_aliases; i++)
+		add_domain(&l, mesh->trust_domain_aliases[i]);
+	for (size_t i = 0; i < mesh->n_ca_certificates; i++)
+		for (size_t j = 0; j < mesh->ca_certificates[i]->n_trust_domains; j++)
+			add_domain(&l, mesh->ca_certificates[i]->trust_domains[j]);
+	return (struct pd_tls_domains){l.v.n, l.v.v};
+}
+
+static void add_ciphers(struct pd_arena *a, EnvoyTlsParameters *p, const Istio__MeshConfig__TLSConfig *config)
+{
+	static const char *const strong[] = {"ECDHE-ECDSA-AES256-GCM-SHA384",
+					     "ECDHE-RSA-AES256-GCM-SHA384",
+					     "ECDHE-ECDSA-AES128-GCM-SHA256",
+					     "ECDHE-RSA-AES128-GCM-SHA256",
+					     "AES256-GCM-SHA384",
+					     "AES128-GCM-SHA256"};
+	if (config && config->n_cipher_suites) {
+		for (size_t i = 0; i < config->n_cipher_suites; i++)
+			PB_PUSH(a, p, cipher_suites, pd_arena_strdup(a, config->cipher_suites[i]));
+		return;
 	}
-	return (struct pd_tls_domains){out.n, out.v};
+	for (size_t i = 0; i < sizeof(strong) / sizeof(strong[0]); i++)
+		PB_PUSH(a, p, cipher_suites, (char *)strong[i]);
 }
 
 EnvoyDownstreamTlsContext *pd_tls_downstream_mtls(struct pd_tx *tx, bool tcp)
 {
-	static const char *const ciphers[] = {"ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384",
-					      "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256",
-					      "AES256-GCM-SHA384",             "AES128-GCM-SHA256"};
 	struct pd_arena *a = tx->arena;
 	EnvoyCommonTlsContext *common = NEW(a, EnvoyCommonTlsContext, common_tls_context);
 	common->tls_params = tls_params(a, tx_mesh(tx)->mesh_mtls);
-	for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++)
-		PB_PUSH(a, common->tls_params, cipher_suites, (char *)ciphers[i]);
+	add_ciphers(a, common->tls_params, tx_mesh(tx)->mesh_mtls);
 	PB_PUSH(a, common, tls_certificate_sds_secret_configs, pd_tls_agent_secret(a, PD_SDS_DEFAULT));
 	EnvoyCertificateValidationContext *vc =
 		pd_tls_set_validation(a, common, pd_tls_agent_secret(a, PD_SDS_ROOT), NULL, 0);
@@ -226,5 +249,6 @@ EnvoyTransportSocket *pd_tls_socket(struct pd_arena *a, const void *context)
 EnvoyTransportSocket *pd_tls_raw_socket(struct pd_arena *a)
 {
 	return transport_socket(a, "envoy.transport_sockets.raw_buffer",
-				pb_new(a, &envoy__extensions__transport_sockets__raw_buffer__v3__raw_buffer__descriptor));
+				pb_new(a,
+				       &envoy__extensions__transport_sockets__raw_buffer__v3__raw_buffer__descriptor));
 }

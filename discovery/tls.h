@@ -36,7 +36,7 @@ void pd_tls_set_alpn(struct pd_arena *a, EnvoyCommonTlsContext *ctx, const char 
 // and ciphers of the mesh. ALPN "h2,http/1.1", in front of it "istio-peer-exchange" where `tcp` is set and the proxy has
 // that filter.
 EnvoyDownstreamTlsContext *pd_tls_downstream_mtls(struct pd_tx *tx, bool tcp);
-// "spiffe://TD/" of the mesh's trust domain and its aliases, in that order, distinct.
+// "spiffe://TD/" of the mesh's trust domain, its aliases and the domains of further CA certificates, in that order, distinct.
 struct pd_tls_domains {
 	size_t n;
 	const char *const *v;
