@@ -1,0 +1,75 @@
+// Routing on JWT claims: "@request.auth.claims.group" or "@request.auth.claims[a][b]". (reference: §5)
+#include "api/pb.h"
+#include "base/str.h"
+#include "discovery/route/route.h"
+#include "envoy/type/matcher/v3/metadata.pb-c.h"
+#include "envoy/type/matcher/v3/string.pb-c.h"
+#include "envoy/type/matcher/v3/value.pb-c.h"
+
+typedef Envoy__Type__Matcher__V3__MetadataMatcher EnvMetadataMatcher;
+typedef Envoy__Type__Matcher__V3__ValueMatcher EnvValueMatcher;
+
+static void add_segment(struct pd_arena *a, EnvMetadataMatcher *m, const char *key, size_t n)
+{
+	Envoy__Type__Matcher__V3__MetadataMatcher__PathSegment *s =
+		pb_new(a, &envoy__type__matcher__v3__metadata_matcher__path_segment__descriptor);
+	s->segment_case = ENVOY__TYPE__MATCHER__V3__METADATA_MATCHER__PATH_SEGMENT__SEGMENT_KEY;
+	s->key = pd_arena_strndup(a, key, n);
+	PB_PUSH(a, m, path, s);
+}
+
+static void add_path(struct pd_arena *a, EnvMetadataMatcher *m, const char *rest)
+{
+	add_segment(a, m, "payload", strlen("payload"));
+	while (*rest) {
+		size_t n;
+		if (*rest == '[') {
+			n = strcspn(++rest, "]");
+			add_segment(a, m, rest, n);
+			rest += n + (rest[n] == ']');
+		} else {
+			rest += *rest == '.';
+			n = strcspn(rest, ".[");
+			add_segment(a, m, rest, n);
+			rest += n;
+		}
+	}
+}
+
+static EnvValueMatcher *string_value(struct pd_arena *a, const Istio__StringMatch *m)
+{
+	EnvValueMatcher *v = pb_new(a, &envoy__type__matcher__v3__value_matcher__descriptor);
+	v->match_pattern_case = ENVOY__TYPE__MATCHER__V3__VALUE_MATCHER__MATCH_PATTERN_STRING_MATCH;
+	v->string_match = pd_string_matcher(a, m);
+	return v;
+}
+
+static EnvValueMatcher *list_of(struct pd_arena *a, EnvValueMatcher *one)
+{
+	EnvValueMatcher *v = pb_new(a, &envoy__type__matcher__v3__value_matcher__descriptor);
+	v->match_pattern_case = ENVOY__TYPE__MATCHER__V3__VALUE_MATCHER__MATCH_PATTERN_LIST_MATCH;
+	v->list_match = pb_new(a, &envoy__type__matcher__v3__list_matcher__descriptor);
+	v->list_match->match_pattern_case = ENVOY__TYPE__MATCHER__V3__LIST_MATCHER__MATCH_PATTERN_ONE_OF;
+	v->list_match->one_of = one;
+	return v;
+}
+
+void pd_route_claim_match(struct pd_arena *a, EnvRouteMatch *out, const char *name, const Istio__StringMatch *m,
+			  bool without)
+{
+	EnvMetadataMatcher *meta = pb_new(a, &envoy__type__matcher__v3__metadata_matcher__descriptor);
+	meta->filter = "envoy.filters.http.jwt_authn";
+	meta->invert = without;
+	add_path(a, meta, name + strlen("@request.auth.claims"));
+	meta->value = pb_new(a, &envoy__type__matcher__v3__value_matcher__descriptor);
+	if (!m || !m->match_type_case) {
+		meta->value->match_pattern_case = ENVOY__TYPE__MATCHER__V3__VALUE_MATCHER__MATCH_PATTERN_PRESENT_MATCH;
+		meta->value->present_match = true;
+	} else { // a claim may be a string or a list of strings
+		meta->value->match_pattern_case = ENVOY__TYPE__MATCHER__V3__VALUE_MATCHER__MATCH_PATTERN_OR_MATCH;
+		meta->value->or_match = pb_new(a, &envoy__type__matcher__v3__or_matcher__descriptor);
+		PB_PUSH(a, meta->value->or_match, value_matchers, list_of(a, string_value(a, m)));
+		PB_PUSH(a, meta->value->or_match, value_matchers, string_value(a, m));
+	}
+	PB_PUSH(a, out, dynamic_metadata, meta);
+}
