@@ -111,6 +111,8 @@ static enum pd_outcome field_mask(struct pd_codec *c, const struct pd_frame *at,
 		return PD_FAILED;
 	while (*text) {
 		size_t n = strcspn(text, ",");
+		if (!n || (text[n] && !text[n + 1]))
+			return pd_codec_expected(c, at, j, "field mask like \"fooBar,baz\"");
 		char *path = pd_arena_bytes(c->arena, 2 * n + 1), *o = path;
 		for (size_t i = 0; i < n; i++) {
 			if (text[i] == '_')

@@ -5,6 +5,7 @@
 
 #include "api/pb.h"
 #include "api/pb_internal.h"
+#include "base/str.h"
 #include "google/protobuf/field_mask.pb-c.h"
 #include "k8s/meta.pb-c.h"
 
@@ -27,12 +28,14 @@ static char *random_string(struct pd_arena *a, struct random *r)
 		"a",    "Z", "0", "_", "-", ".", "/",       "\"",           "\\",           "\n",    "\t", "\x01",
 		"\x7f", " ", "ä", "€", "𝄞", "<", "default", "\xed\x9f\xbf", "\xef\xbf\xbd", "*.svc", "{",  "null",
 	};
-	char text[64] = "";
+	struct pd_buf text = {0};
 	size_t n = random_below(r, 6);
 
 	for (size_t i = 0; i < n; i++)
-		strcat(text, parts[random_below(r, sizeof(parts) / sizeof(parts[0]))]);
-	return pd_arena_strdup(a, text);
+		pd_buf_adds(&text, parts[random_below(r, sizeof(parts) / sizeof(parts[0]))]);
+	char *s = pd_arena_strdup(a, n ? text.p : "");
+	pd_buf_free(&text);
+	return s;
 }
 
 static uint64_t random_bits(struct random *r)

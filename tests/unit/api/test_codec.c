@@ -188,6 +188,11 @@ static void structs(void **state)
 	strict("google.protobuf.ListValue", "[1,[2],{\"a\":[]}]", NULL);
 	strict("google.protobuf.FieldMask", "\"fooBar.baz,x\"", NULL);
 	refuses(STRUCT, "{\"a\":1,\"a\":2}", "a: duplicate key (line 1)\n");
+	strict("google.protobuf.FieldMask", "\"\"", NULL);
+	refuses("google.protobuf.FieldMask", "\",\"",
+		"expected field mask like \"fooBar,baz\", got string \",\" (line 1)\n");
+	refuses("google.protobuf.FieldMask", "\"a,\"",
+		"expected field mask like \"fooBar,baz\", got string \"a,\" (line 1)\n");
 	refuses("google.protobuf.FieldMask", "\"foo_bar\"",
 		"expected field mask like \"fooBar,baz\", got string \"foo_bar\" (line 1)\n");
 }
