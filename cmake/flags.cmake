@@ -17,7 +17,8 @@ add_link_options(-Wl,--gc-sections -Wl,--as-needed)
 add_library(pd_flags INTERFACE)
 target_include_directories(pd_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(pd_flags INTERFACE ${PD_OPT_LIST}
-	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror)
+	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+	-Wno-deprecated-declarations) # Envoy fields that istiod sends, deprecated or not, are part of what we promise
 if(PD_SANITIZE)
 	set(sanitize -fsanitize=${PD_SANITIZE})
 	target_compile_options(pd_flags INTERFACE ${sanitize} -fno-sanitize-recover=all)

@@ -25,7 +25,7 @@ static void entry_free_locked(struct pd_engine *e, struct endpoint_entry *entry)
 	free(entry);
 }
 
-void endpoints_stale_locked(struct pd_engine *e, struct endpoint_entry *entry)
+void pd_endpoints_stale_locked(struct pd_engine *e, struct endpoint_entry *entry)
 {
 	pd_deps_clear(e->deps, &entry->unit.deps);
 	for (size_t i = 0; i < entry->results.n; i++)
@@ -37,7 +37,7 @@ void endpoints_stale_locked(struct pd_engine *e, struct endpoint_entry *entry)
 	}
 }
 
-void endpoints_sweep_locked(struct pd_engine *e)
+void pd_endpoints_sweep_locked(struct pd_engine *e)
 {
 	for (size_t i = 0; i < e->idle_endpoints.n; i++) {
 		struct endpoint_entry *entry;
@@ -49,7 +49,7 @@ void endpoints_sweep_locked(struct pd_engine *e)
 	e->idle_endpoints.n = 0;
 }
 
-void endpoints_drop_scope_locked(struct pd_engine *e, const struct scope *s)
+void pd_endpoints_drop_scope_locked(struct pd_engine *e, const struct scope *s)
 {
 	struct endpoint_entry *entry, *next;
 	HASH_ITER(hh, e->endpoints, entry, next)
@@ -67,7 +67,7 @@ void endpoints_drop_scope_locked(struct pd_engine *e, const struct scope *s)
 	}
 }
 
-void endpoints_free_all_locked(struct pd_engine *e)
+void pd_endpoints_free_all_locked(struct pd_engine *e)
 {
 	struct endpoint_entry *entry, *next;
 	HASH_ITER(hh, e->endpoints, entry, next)
@@ -119,7 +119,7 @@ static struct pd_resource *share(const struct endpoint_entry *entry, struct pd_r
 static struct pd_resource *build(struct pd_engine *e, struct pass *p, struct pd_tx *tx, const struct pd_proxy_key *key,
 				 const char *name)
 {
-	pass_tx(e, p, key, NULL, tx);
+	pd_engine_pass_tx(e, p, key, NULL, tx);
 	Envoy__Config__Endpoint__V3__ClusterLoadAssignment *cla = pd_build_endpoints(tx, name);
 	struct pd_provenance *prov = tx_provenance(tx);
 	struct pd_resource *r = pd_resource_new(PD_EDS, name, &cla->base, prov);
@@ -127,7 +127,7 @@ static struct pd_resource *build(struct pd_engine *e, struct pass *p, struct pd_
 	return r;
 }
 
-struct pd_resource *endpoints_get(struct pd_engine *e, struct view_state *vs, const char *name)
+struct pd_resource *pd_endpoints_get(struct pd_engine *e, struct view_state *vs, const char *name)
 {
 	const char *interned = pd_intern(name);
 	struct pd_proxy_key key = vs->scope->key;
@@ -141,7 +141,7 @@ struct pd_resource *endpoints_get(struct pd_engine *e, struct view_state *vs, co
 			break;
 		struct pass p;
 		struct pd_tx tx;
-		pass_begin_locked(e, &p);
+		pd_engine_pass_begin_locked(e, &p);
 		pthread_mutex_unlock(&e->lock);
 		r = build(e, &p, &tx, &key, name);
 		pthread_mutex_lock(&e->lock);
@@ -159,9 +159,9 @@ struct pd_resource *endpoints_get(struct pd_engine *e, struct view_state *vs, co
 				r = NULL;
 			}
 		}
-		pass_end_locked(e, &p);
+		pd_engine_pass_end_locked(e, &p);
 		pthread_mutex_unlock(&e->lock);
-		pass_free(&p);
+		pd_engine_pass_free(&p);
 		pthread_mutex_lock(&e->lock);
 	}
 	pthread_mutex_unlock(&e->lock);

@@ -71,7 +71,7 @@ void pd_engine_free(struct pd_engine **ep)
 	if (!e)
 		return;
 	PD_ASSERT(HASH_COUNT(e->views) == 0); // views keep scopes, scopes keep families
-	endpoints_free_all_locked(e);
+	pd_endpoints_free_all_locked(e);
 	PD_ASSERT(HASH_COUNT(e->families) == 0);
 	pd_vec_free(&e->by_slot);
 	pd_deps_free(&e->deps);
@@ -117,7 +117,7 @@ uint64_t pd_engine_generation(struct pd_engine *e)
 
 // ---- passes ----------------------------------------------------------------------------------------------------------
 
-void pass_begin_locked(struct pd_engine *e, struct pass *p)
+void pd_engine_pass_begin_locked(struct pd_engine *e, struct pass *p)
 {
 	memset(p, 0, sizeof(*p));
 	p->snap = pd_obj_ref(e->snap);
@@ -128,19 +128,19 @@ void pass_begin_locked(struct pd_engine *e, struct pass *p)
 	e->inflight[p->inflight] = p->snap->generation;
 }
 
-void pass_end_locked(struct pd_engine *e, struct pass *p)
+void pd_engine_pass_end_locked(struct pd_engine *e, struct pass *p)
 {
 	e->inflight[p->inflight] = 0;
 }
 
-void pass_free(struct pass *p)
+void pd_engine_pass_free(struct pass *p)
 {
 	pd_obj_unref(p->snap);
 	pd_arena_free(&p->arena);
 }
 
-void pass_tx(struct pd_engine *e, struct pass *p, const struct pd_proxy_key *key, const struct pd_view *view,
-	     struct pd_tx *tx)
+void pd_engine_pass_tx(struct pd_engine *e, struct pass *p, const struct pd_proxy_key *key, const struct pd_view *view,
+		       struct pd_tx *tx)
 {
 	*tx = (struct pd_tx){.snap = p->snap, .key = key, .view = view, .arena = &p->arena, .issues = e->issues};
 	atomic_fetch_add_explicit(&e->units_computed, 1, memory_order_relaxed);
@@ -170,7 +170,7 @@ static void mark_family(struct pd_engine *e, struct family *f)
 		struct scope *s = e->by_slot.v[i];
 		if (!s)
 			continue;
-		scope_add_pending_locked(s, f);
+		pd_scope_add_pending_locked(s, f);
 		s->notify |= s->key.type == PD_NODE_SIDECAR ? BIT(PD_CDS) | BIT(PD_LDS) | BIT(PD_RDS) : BIT(PD_CDS);
 	}
 }
@@ -214,7 +214,7 @@ static void mark(struct pd_unit *unit, void *arg)
 	}
 	case UNIT_ENDPOINTS: {
 		struct endpoint_entry *entry = (struct endpoint_entry *)u;
-		endpoints_stale_locked(m->e, entry);
+		pd_endpoints_stale_locked(m->e, entry);
 		pd_vec_push(&m->names, (struct pd_name_change){PD_EDS, pd_intern_ref(entry->name)});
 		return;
 	}
@@ -249,10 +249,10 @@ static void object_hosts(struct pd_engine *e, const struct pd_object *o, void (*
 
 static void mark_host(struct pd_engine *e, const char *host)
 {
-	struct family *f = family_get_locked(e, host);
+	struct family *f = pd_family_get_locked(e, host);
 	f->refs++; // so that a family nobody needs goes away again
 	mark_family(e, f);
-	family_unref_locked(e, f);
+	pd_family_unref_locked(e, f);
 }
 
 static void collect_views(struct pd_engine *e, struct pd_invalidation *inv)
@@ -321,7 +321,7 @@ static void publish(struct pd_engine *e, struct pd_mesh *mesh, const struct pd_c
 	pthread_mutex_lock(&e->lock);
 	old = e->snap;
 	e->snap = now;
-	endpoints_sweep_locked(e);
+	pd_endpoints_sweep_locked(e);
 	pd_deps_changed(e->deps, tokens->v, tokens->n, now->generation, mark, &m);
 	for (size_t s = 0; s < n_sets; s++) {
 		for (size_t i = 0; i < sets[s].items.n; i++) {
@@ -431,7 +431,7 @@ int pd_engine_view(struct pd_engine *e, const Envoy__Config__Core__V3__Node *nod
 		pd_obj_unref(view);
 		view = vs->view;
 	} else {
-		view_state_new_locked(e, view);
+		pd_view_state_new_locked(e, view);
 	}
 	pthread_mutex_unlock(&e->lock);
 	*out = view;
@@ -443,7 +443,7 @@ void pd_view_unref(struct pd_engine *e, struct pd_view *view)
 	pthread_mutex_lock(&e->lock);
 	struct view_state *vs = view->state;
 	if (--vs->users == 0)
-		view_state_free_locked(e, vs);
+		pd_view_state_free_locked(e, vs);
 	pthread_mutex_unlock(&e->lock);
 }
 

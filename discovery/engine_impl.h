@@ -204,51 +204,52 @@ struct pass {
 	unsigned inflight;
 	struct pd_arena arena;
 };
-void pass_begin_locked(struct pd_engine *e, struct pass *p);
-void pass_end_locked(struct pd_engine *e, struct pass *p);
+void pd_engine_pass_begin_locked(struct pd_engine *e, struct pass *p);
+void pd_engine_pass_end_locked(struct pd_engine *e, struct pass *p);
 // After the lock is released: drops snapshot and arena.
-void pass_free(struct pass *p);
-void pass_tx(struct pd_engine *e, struct pass *p, const struct pd_proxy_key *key, const struct pd_view *view,
-	     struct pd_tx *tx);
+void pd_engine_pass_free(struct pass *p);
+void pd_engine_pass_tx(struct pd_engine *e, struct pass *p, const struct pd_proxy_key *key, const struct pd_view *view,
+		       struct pd_tx *tx);
 
 // ---- host_unit.c ---------------------------------------------------------------------------------------------------
-struct family *family_get_locked(struct pd_engine *e, const char *host); // makes one if needed
+struct family *pd_family_get_locked(struct pd_engine *e, const char *host); // makes one if needed
 // Drops one use; frees the family with the last.
-void family_unref_locked(struct pd_engine *e, struct family *f);
+void pd_family_unref_locked(struct pd_engine *e, struct family *f);
 // Computes the host for the scope of tx. NULL if it contributes nothing. One reference.
-struct host_result *host_result_build(struct pd_tx *tx, const char *host);
-bool host_result_equal(const struct host_result *a, const struct host_result *b);
+struct host_result *pd_host_result_build(struct pd_tx *tx, const char *host);
+bool pd_host_result_equal(const struct host_result *a, const struct host_result *b);
 
 // ---- scope_routes.c, scope_ports.c: with s->lock ---------------------------------------------------------------------
 // Takes the host's part of a scope from `before` to `now` (either may be NULL).
-void scope_routes_change(struct scope *s, struct family *f, const struct host_result *before,
-			 const struct host_result *now);
-void scope_ports_change(struct scope *s, struct family *f, const struct host_result *before,
-			const struct host_result *now);
+void pd_scope_routes_change(struct scope *s, struct family *f, const struct host_result *before,
+			    const struct host_result *now);
+void pd_scope_ports_change(struct scope *s, struct family *f, const struct host_result *before,
+			   const struct host_result *now);
 // Assembles what is dirty; `all`: everything. Tokens go to tx.
-void scope_routes_build(struct scope *s, struct pd_tx *tx, bool all);
-struct pd_resource *scope_routes_build_one(struct pd_tx *tx, const struct route_group *g); // one reference
-void scope_ports_build(struct pd_engine *e, struct scope *s, struct pass *p);
-void scope_routes_free(struct scope *s);
-void scope_ports_free(struct pd_engine *e, struct scope *s); // with engine.lock
+void pd_scope_routes_build(struct scope *s, struct pd_tx *tx, bool all);
+struct pd_resource *pd_scope_routes_build_one(struct pd_tx *tx, const struct route_group *g); // one reference
+void pd_scope_ports_build(struct pd_engine *e, struct scope *s, struct pass *p);
+void pd_scope_routes_free(struct scope *s);
+void pd_scope_ports_free(struct pd_engine *e, struct scope *s); // with engine.lock
 
 // ---- scope.c -------------------------------------------------------------------------------------------------------
-struct scope *scope_get_locked(struct pd_engine *e, const struct pd_proxy_key *key); // one use
-void scope_unref_locked(struct pd_engine *e, struct scope *s);
-void scope_add_pending_locked(struct scope *s, struct family *f);
+struct scope *pd_scope_get_locked(struct pd_engine *e, const struct pd_proxy_key *key); // one use
+void pd_scope_unref_locked(struct pd_engine *e, struct scope *s);
+void pd_scope_add_pending_locked(struct scope *s, struct family *f);
 // Brings the scope up to date. Call and hold with s->lock.
-void scope_refresh(struct pd_engine *e, struct scope *s);
-struct pd_resource *scope_route(struct pd_engine *e, struct scope *s, const char *name); // with s->lock; one reference
+void pd_scope_refresh(struct pd_engine *e, struct scope *s);
+struct pd_resource *pd_scope_route(struct pd_engine *e, struct scope *s,
+				   const char *name); // with s->lock; one reference
 
 // ---- endpoint_unit.c -----------------------------------------------------------------------------------------------
-struct pd_resource *endpoints_get(struct pd_engine *e, struct view_state *vs, const char *name);
-void endpoints_stale_locked(struct pd_engine *e, struct endpoint_entry *entry);
-void endpoints_drop_scope_locked(struct pd_engine *e, const struct scope *s);
-void endpoints_sweep_locked(struct pd_engine *e); // frees entries that nobody asked for since they became stale
-void endpoints_free_all_locked(struct pd_engine *e);
+struct pd_resource *pd_endpoints_get(struct pd_engine *e, struct view_state *vs, const char *name);
+void pd_endpoints_stale_locked(struct pd_engine *e, struct endpoint_entry *entry);
+void pd_endpoints_drop_scope_locked(struct pd_engine *e, const struct scope *s);
+void pd_endpoints_sweep_locked(struct pd_engine *e); // frees entries that nobody asked for since they became stale
+void pd_endpoints_free_all_locked(struct pd_engine *e);
 
 // ---- view_state.c --------------------------------------------------------------------------------------------------
-struct view_state *view_state_new_locked(struct pd_engine *e, struct pd_view *view); // takes the reference; one user
-void view_state_free_locked(struct pd_engine *e, struct view_state *vs);             // no users left
+struct view_state *pd_view_state_new_locked(struct pd_engine *e, struct pd_view *view); // takes the reference; one user
+void pd_view_state_free_locked(struct pd_engine *e, struct view_state *vs);             // no users left
 
 #endif

@@ -10,7 +10,7 @@
 
 enum { ROUTE_CONFIG_VIRTUAL_HOSTS = 2 }; // field number in RouteConfiguration
 
-struct family *family_get_locked(struct pd_engine *e, const char *host)
+struct family *pd_family_get_locked(struct pd_engine *e, const char *host)
 {
 	struct family *f;
 	const char *key = pd_intern(host);
@@ -26,7 +26,7 @@ struct family *family_get_locked(struct pd_engine *e, const char *host)
 	return f;
 }
 
-void family_unref_locked(struct pd_engine *e, struct family *f)
+void pd_family_unref_locked(struct pd_engine *e, struct family *f)
 {
 	PD_ASSERT(f->refs > 0);
 	if (--f->refs)
@@ -119,7 +119,7 @@ static void add_ports(struct host_result *r, const struct pd_service *svc)
 		r->hash = pd_hash_mix(r->hash, r->ports[i]);
 }
 
-struct host_result *host_result_build(struct pd_tx *tx, const char *host)
+struct host_result *pd_host_result_build(struct pd_tx *tx, const char *host)
 {
 	struct host_result *r = pd_xcalloc(1, sizeof(*r));
 	pd_obj_init(&r->obj, host_result_release);
@@ -157,7 +157,7 @@ static bool provenance_equal(const struct pd_provenance *a, const struct pd_prov
 	return true;
 }
 
-bool host_result_equal(const struct host_result *a, const struct host_result *b)
+bool pd_host_result_equal(const struct host_result *a, const struct host_result *b)
 {
 	if (a->hash != b->hash || a->n_clusters != b->n_clusters || a->n_vhosts != b->n_vhosts ||
 	    a->n_ports != b->n_ports || !provenance_equal(a->prov, b->prov))

@@ -17,7 +17,7 @@ enum pd_index_id {
 	PD_IX_WE_BY_LABEL,                      // WorkloadEntry, "NS/KEY=VALUE", each label that is pd_label_indexed
 	PD_IX_WE_BY_IP,                         // WorkloadEntry, "ADDRESS"
 	PD_IX_SE_BY_HOST,                       // ServiceEntry, "HOST"
-	PD_IX_SE_BY_SELECTOR,                   // ServiceEntry, "NS/KEY=VALUE", first workloadSelector pair; "NS/" if it has none
+	PD_IX_SE_BY_SELECTOR, // ServiceEntry, "NS/KEY=VALUE", first workloadSelector pair; "NS/" if it has none
 	// Istio networking
 	PD_IX_DR_BY_HOST,    // DestinationRule, "HOST" (expanded, wildcards as written)
 	PD_IX_DR_WILDCARD,   // DestinationRule with a wildcard host, "NS"

@@ -28,7 +28,7 @@ static struct family_slot *slot_of(struct family *f, const struct scope *s)
 	return &f->by_scope[s->slot];
 }
 
-void scope_add_pending_locked(struct scope *s, struct family *f)
+void pd_scope_add_pending_locked(struct scope *s, struct family *f)
 {
 	struct family_slot *slot = slot_of(f, s);
 	if (slot->pending)
@@ -47,7 +47,7 @@ static bool add_service_host(const char *host, struct pd_service_list *l, void *
 {
 	struct fill *fill = arg;
 	(void)l;
-	scope_add_pending_locked(fill->s, family_get_locked(fill->e, host));
+	pd_scope_add_pending_locked(fill->s, pd_family_get_locked(fill->e, host));
 	return true;
 }
 
@@ -58,7 +58,7 @@ static bool add_vs_hosts(const struct pd_object *o, void *arg)
 	struct pd_arena a = {0};
 	for (size_t i = 0; i < vs->n_hosts; i++) {
 		const char *host = pd_expand_host(&a, vs->hosts[i], o->key.ns, fill->e->settings->domain_suffix);
-		scope_add_pending_locked(fill->s, family_get_locked(fill->e, host));
+		pd_scope_add_pending_locked(fill->s, pd_family_get_locked(fill->e, host));
 	}
 	pd_arena_free(&a);
 	return true;
@@ -86,7 +86,7 @@ static struct scope *scope_new_locked(struct pd_engine *e, const struct pd_proxy
 	return s;
 }
 
-struct scope *scope_get_locked(struct pd_engine *e, const struct pd_proxy_key *key)
+struct scope *pd_scope_get_locked(struct pd_engine *e, const struct pd_proxy_key *key)
 {
 	for (size_t i = 0; i < e->by_slot.n; i++) {
 		struct scope *s = e->by_slot.v[i];
@@ -106,22 +106,22 @@ struct scope *scope_get_locked(struct pd_engine *e, const struct pd_proxy_key *k
 
 static void scope_free_locked(struct pd_engine *e, struct scope *s)
 {
-	scope_routes_free(s);
-	scope_ports_free(e, s);
+	pd_scope_routes_free(s);
+	pd_scope_ports_free(e, s);
 	struct family *f, *next;
 	for (size_t i = 0; i < s->pending.n; i++) {
 		slot_of(s->pending.v[i], s)->pending = false;
-		family_unref_locked(e, s->pending.v[i]);
+		pd_family_unref_locked(e, s->pending.v[i]);
 	}
 	HASH_ITER(hh, e->families, f, next)
 	{
 		if (s->slot < f->n_slots && f->by_scope[s->slot].result) {
 			pd_obj_unref(f->by_scope[s->slot].result);
 			f->by_scope[s->slot].result = NULL;
-			family_unref_locked(e, f);
+			pd_family_unref_locked(e, f);
 		}
 	}
-	endpoints_drop_scope_locked(e, s);
+	pd_endpoints_drop_scope_locked(e, s);
 	pd_vec_free(&s->pending);
 	pd_vec_free(&s->pending_ports);
 	pd_deps_clear(e->deps, &s->unit.deps);
@@ -137,7 +137,7 @@ static void scope_free_locked(struct pd_engine *e, struct scope *s)
 	free(s);
 }
 
-void scope_unref_locked(struct pd_engine *e, struct scope *s)
+void pd_scope_unref_locked(struct pd_engine *e, struct scope *s)
 {
 	PD_ASSERT(s->users > 0);
 	if (--s->users == 0)
@@ -166,7 +166,7 @@ static struct host_result *share_locked(const struct family *f, struct host_resu
 		struct host_result *other = f->by_scope[i].result;
 		if (!other)
 			continue;
-		if (host_result_equal(other, r)) {
+		if (pd_host_result_equal(other, r)) {
 			pd_obj_unref(r);
 			return pd_obj_ref(other);
 		}
@@ -192,7 +192,7 @@ static struct host_result *install_locked(struct pd_engine *e, struct scope *s, 
 	if (*r && !before)
 		f->refs++;
 	else if (!*r && before)
-		family_unref_locked(e, f); // cannot be the last: the pending list holds one
+		pd_family_unref_locked(e, f); // cannot be the last: the pending list holds one
 	return before;
 }
 
@@ -212,19 +212,19 @@ static void refresh_host(struct pd_engine *e, struct scope *s, struct pass *p, s
 {
 	struct pd_tx tx;
 	pd_arena_reset(&p->arena);
-	pass_tx(e, p, &s->key, NULL, &tx);
-	struct host_result *now = host_result_build(&tx, f->host);
+	pd_engine_pass_tx(e, p, &s->key, NULL, &tx);
+	struct host_result *now = pd_host_result_build(&tx, f->host);
 
 	pthread_mutex_lock(&e->lock);
 	struct host_result *before = install_locked(e, s, f, &now);
 	if (pd_deps_record(e->deps, &f->unit.deps, tx.tokens.v, tx.tokens.n, p->snap->generation))
-		scope_add_pending_locked(s, f);
+		pd_scope_add_pending_locked(s, f);
 	pthread_mutex_unlock(&e->lock);
 
 	if (before != now) {
 		note_clusters(ch, before, now, names);
-		scope_routes_change(s, f, before, now);
-		scope_ports_change(s, f, before, now);
+		pd_scope_routes_change(s, f, before, now);
+		pd_scope_ports_change(s, f, before, now);
 	}
 	pd_obj_unref(before);
 	pd_obj_unref(now);
@@ -246,7 +246,7 @@ static void refresh_hosts(struct pd_engine *e, struct scope *s, struct pass *p, 
 	pd_arena_free(&names);
 	pthread_mutex_lock(&e->lock);
 	for (size_t i = 0; i < n; i++)
-		family_unref_locked(e, v[i]);
+		pd_family_unref_locked(e, v[i]);
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -301,35 +301,35 @@ static bool refresh_round(struct pd_engine *e, struct scope *s)
 	}
 	s->pending_ports.n = 0;
 	s->static_pending = false;
-	pass_begin_locked(e, &p);
+	pd_engine_pass_begin_locked(e, &p);
 	pthread_mutex_unlock(&e->lock);
 
 	refresh_hosts(e, s, &p, v, n);
 	free(v);
 	pd_arena_reset(&p.arena);
 	struct pd_tx tx;
-	pass_tx(e, &p, &s->key, NULL, &tx);
+	pd_engine_pass_tx(e, &p, &s->key, NULL, &tx);
 	if (fixed)
 		refresh_static_clusters(s, &tx);
-	scope_routes_build(s, &tx, fixed);
+	pd_scope_routes_build(s, &tx, fixed);
 	record_static(e, s, &p, &tx);
-	scope_ports_build(e, s, &p);
+	pd_scope_ports_build(e, s, &p);
 
 	pthread_mutex_lock(&e->lock);
-	pass_end_locked(e, &p);
+	pd_engine_pass_end_locked(e, &p);
 	pthread_mutex_unlock(&e->lock);
-	pass_free(&p);
+	pd_engine_pass_free(&p);
 	return true;
 }
 
-void scope_refresh(struct pd_engine *e, struct scope *s)
+void pd_scope_refresh(struct pd_engine *e, struct scope *s)
 {
 	// Until nothing is pending: a unit that became stale while it was computed was not announced, so it must not be left.
 	while (refresh_round(e, s))
 		;
 }
 
-struct pd_resource *scope_route(struct pd_engine *e, struct scope *s, const char *name)
+struct pd_resource *pd_scope_route(struct pd_engine *e, struct scope *s, const char *name)
 {
 	struct route_group *g = NULL;
 	const char *key = pd_intern(name);
@@ -339,16 +339,16 @@ struct pd_resource *scope_route(struct pd_engine *e, struct scope *s, const char
 		return pd_resource_ref(g->resource);
 	struct pass p;
 	pthread_mutex_lock(&e->lock);
-	pass_begin_locked(e, &p);
+	pd_engine_pass_begin_locked(e, &p);
 	pthread_mutex_unlock(&e->lock);
 	struct pd_tx tx;
-	pass_tx(e, &p, &s->key, NULL, &tx);
+	pd_engine_pass_tx(e, &p, &s->key, NULL, &tx);
 	struct route_group empty = {.name = name};
-	struct pd_resource *r = scope_routes_build_one(&tx, &empty);
+	struct pd_resource *r = pd_scope_routes_build_one(&tx, &empty);
 	record_static(e, s, &p, &tx);
 	pthread_mutex_lock(&e->lock);
-	pass_end_locked(e, &p);
+	pd_engine_pass_end_locked(e, &p);
 	pthread_mutex_unlock(&e->lock);
-	pass_free(&p);
+	pd_engine_pass_free(&p);
 	return r;
 }

@@ -54,8 +54,8 @@ static void member_remove(struct port_group *g, const struct family *f)
 	g->dirty = true;
 }
 
-void scope_ports_change(struct scope *s, struct family *f, const struct host_result *before,
-			const struct host_result *now)
+void pd_scope_ports_change(struct scope *s, struct family *f, const struct host_result *before,
+			   const struct host_result *now)
 {
 	if (s->key.type != PD_NODE_SIDECAR)
 		return;
@@ -173,7 +173,7 @@ static void group_build(struct pd_engine *e, struct pass *p, struct port_group *
 {
 	struct pd_tx tx;
 	pd_arena_reset(&p->arena);
-	pass_tx(e, p, &g->scope->key, NULL, &tx);
+	pd_engine_pass_tx(e, p, &g->scope->key, NULL, &tx);
 	const struct pd_service **svcs = pd_arena_alloc(&p->arena, (g->members.n + 1) * sizeof(*svcs));
 	size_t n = 0;
 	for (size_t i = 0; i < g->members.n; i++) {
@@ -211,7 +211,7 @@ static void group_free_locked(struct pd_engine *e, struct scope *s, struct port_
 	free(g);
 }
 
-void scope_ports_build(struct pd_engine *e, struct scope *s, struct pass *p)
+void pd_scope_ports_build(struct pd_engine *e, struct scope *s, struct pass *p)
 {
 	struct listener_changes ch = {0};
 	struct pd_arena names = {0};
@@ -241,7 +241,7 @@ void scope_ports_build(struct pd_engine *e, struct scope *s, struct pass *p)
 	pd_arena_free(&names);
 }
 
-void scope_ports_free(struct pd_engine *e, struct scope *s)
+void pd_scope_ports_free(struct pd_engine *e, struct scope *s)
 {
 	struct port_group *g, *next;
 	HASH_ITER(hh, s->ports, g, next)

@@ -65,8 +65,8 @@ static void member_remove(struct route_group *g, const struct family *f, const s
 	g->dirty = true;
 }
 
-void scope_routes_change(struct scope *s, struct family *f, const struct host_result *before,
-			 const struct host_result *now)
+void pd_scope_routes_change(struct scope *s, struct family *f, const struct host_result *before,
+			    const struct host_result *now)
 {
 	for (size_t i = 0; before && i < before->n_vhosts; i++)
 		member_remove(group_get(s, before->vhosts[i].route_name), f, &before->vhosts[i]);
@@ -145,7 +145,7 @@ static struct pd_provenance *members_provenance(const struct route_group *g, str
 	return tx_provenance(tx);
 }
 
-struct pd_resource *scope_routes_build_one(struct pd_tx *tx, const struct route_group *g)
+struct pd_resource *pd_scope_routes_build_one(struct pd_tx *tx, const struct route_group *g)
 {
 	struct seen seen = seen_new(g);
 	struct pd_blob **children = pd_arena_alloc(tx->arena, (g->members.n + 1) * sizeof(*children));
@@ -171,7 +171,7 @@ struct pd_resource *scope_routes_build_one(struct pd_tx *tx, const struct route_
 	return r;
 }
 
-void scope_routes_build(struct scope *s, struct pd_tx *tx, bool all)
+void pd_scope_routes_build(struct scope *s, struct pd_tx *tx, bool all)
 {
 	struct route_group *g, *next;
 	HASH_ITER(hh, s->routes, g, next)
@@ -183,13 +183,13 @@ void scope_routes_build(struct scope *s, struct pd_tx *tx, bool all)
 			group_free(s, g);
 			continue;
 		}
-		struct pd_resource *r = scope_routes_build_one(tx, g);
+		struct pd_resource *r = pd_scope_routes_build_one(tx, g);
 		pd_resource_unref(g->resource);
 		g->resource = r;
 	}
 }
 
-void scope_routes_free(struct scope *s)
+void pd_scope_routes_free(struct scope *s)
 {
 	struct route_group *g, *next;
 	HASH_ITER(hh, s->routes, g, next)

@@ -46,7 +46,7 @@ struct pd_proxy_key { // also the head of struct pd_view; strings interned
 	uint32_t caps;            // enum pd_capability bits
 	bool ipv4, ipv6;          // address families of the proxy
 	enum pd_interception interception;
-	struct pd_labels labels;   // scopes: the labels that some rule selects clients by (sourceLabels); views: none
+	struct pd_labels labels; // scopes: the labels that some rule selects clients by (sourceLabels); views: none
 };
 
 struct pd_view {

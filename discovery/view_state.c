@@ -17,7 +17,7 @@ static void unit_init(struct view_unit *u, struct view_state *vs, enum view_part
 	u->pending = true;
 }
 
-struct view_state *view_state_new_locked(struct pd_engine *e, struct pd_view *view)
+struct view_state *pd_view_state_new_locked(struct pd_engine *e, struct pd_view *view)
 {
 	struct view_state *vs = pd_xcalloc(1, sizeof(*vs));
 	vs->view = view;
@@ -28,7 +28,7 @@ struct view_state *view_state_new_locked(struct pd_engine *e, struct pd_view *vi
 	unit_init(&vs->own, vs, VIEW_LISTENERS);
 	unit_init(&vs->http, vs, VIEW_HTTP);
 	unit_init(&vs->names, vs, VIEW_NAMES);
-	vs->scope = scope_get_locked(e, &view->key);
+	vs->scope = pd_scope_get_locked(e, &view->key);
 	vs->hash = view->hash;
 	HASH_ADD(hh, e->views, hash, sizeof(vs->hash), vs);
 	return vs;
@@ -42,7 +42,7 @@ static void http_listener_free(struct view_state *vs, struct http_listener *h)
 	free(h);
 }
 
-void view_state_free_locked(struct pd_engine *e, struct view_state *vs)
+void pd_view_state_free_locked(struct pd_engine *e, struct view_state *vs)
 {
 	HASH_DEL(e->views, vs);
 	pd_deps_clear(e->deps, &vs->inbound.unit.deps);
@@ -67,7 +67,7 @@ void view_state_free_locked(struct pd_engine *e, struct view_state *vs)
 		pd_obj_unref(segments[i]);
 	for (int i = 0; i < PD_TYPE_COUNT; i++)
 		pd_obj_unref(vs->sets[i]);
-	scope_unref_locked(e, vs->scope);
+	pd_scope_unref_locked(e, vs->scope);
 	pthread_mutex_destroy(&vs->lock);
 	pd_obj_unref(vs->view);
 	free(vs);
@@ -81,10 +81,10 @@ static bool unit_begin(struct pd_engine *e, struct view_unit *u, bool force, str
 	bool run = u->pending || force;
 	u->pending = false;
 	if (run)
-		pass_begin_locked(e, p);
+		pd_engine_pass_begin_locked(e, p);
 	pthread_mutex_unlock(&e->lock);
 	if (run)
-		pass_tx(e, p, &u->vs->view->key, u->vs->view, tx);
+		pd_engine_pass_tx(e, p, &u->vs->view->key, u->vs->view, tx);
 	return run;
 }
 
@@ -94,9 +94,9 @@ static bool unit_end(struct pd_engine *e, struct view_unit *u, struct pass *p, s
 	pthread_mutex_lock(&e->lock);
 	bool stale = pd_deps_record(e->deps, &u->unit.deps, tx->tokens.v, tx->tokens.n, p->snap->generation);
 	u->pending |= stale;
-	pass_end_locked(e, p);
+	pd_engine_pass_end_locked(e, p);
 	pthread_mutex_unlock(&e->lock);
-	pass_free(p);
+	pd_engine_pass_free(p);
 	return !stale;
 }
 
@@ -285,7 +285,7 @@ static void refresh_clusters(struct pd_engine *e, struct view_state *vs)
 {
 	refresh_unit(e, &vs->inbound, build_inbound);
 	pthread_mutex_lock(&vs->scope->lock);
-	scope_refresh(e, vs->scope);
+	pd_scope_refresh(e, vs->scope);
 	set_update(&vs->sets[PD_CDS], vs->scope->clusters, vs->scope->static_clusters, vs->inbound_clusters);
 	pthread_mutex_unlock(&vs->scope->lock);
 }
@@ -298,7 +298,7 @@ static void refresh_listeners(struct pd_engine *e, struct view_state *vs)
 		return;
 	}
 	pthread_mutex_lock(&vs->scope->lock);
-	scope_refresh(e, vs->scope);
+	pd_scope_refresh(e, vs->scope);
 	refresh_http(e, vs);
 	set_update(&vs->sets[PD_LDS], without_own_addresses(vs, vs->scope->listeners), vs->http_listeners,
 		   vs->own_listeners);
@@ -374,14 +374,14 @@ struct pd_resource *pd_view_resource(struct pd_engine *e, struct pd_view *view, 
 {
 	struct view_state *vs = view->state;
 	if (type == PD_EDS)
-		return endpoints_get(e, vs, name);
+		return pd_endpoints_get(e, vs, name);
 	if (type != PD_RDS)
 		return NULL;
 	struct pd_resource *r;
 	if (vs->view->key.type == PD_NODE_SIDECAR) {
 		pthread_mutex_lock(&vs->scope->lock);
-		scope_refresh(e, vs->scope);
-		r = scope_route(e, vs->scope, name);
+		pd_scope_refresh(e, vs->scope);
+		r = pd_scope_route(e, vs->scope, name);
 		pthread_mutex_unlock(&vs->scope->lock);
 	} else {
 		pthread_mutex_lock(&vs->lock);

@@ -7,6 +7,7 @@ for lib in "$1"/lib/libpd_*.a; do
 	case $name in
 	libpd_proto | libpd_test_support) continue ;;
 	libpd_api | libpd_registry) allowed='^(pd|pb)_' ;;
+	libpd_discovery) allowed='^(pd|tx)_' ;; # tx_: how translators read, used hundreds of times
 	*) allowed='^pd_' ;;
 	esac
 	others=$(nm --defined-only --extern-only --format=posix "$lib" 2>/dev/null | awk 'NF > 2 {print $1}' | grep -vE "$allowed" || true)
