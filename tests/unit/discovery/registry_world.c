@@ -117,8 +117,10 @@ void world_apply_file(struct world *w, const char *path)
 
 void world_delete(struct world *w, enum pd_kind kind, const char *ns, const char *name)
 {
-	struct pd_change c = {
-		.key = {.kind = kind, .cluster = pd_intern("Kubernetes"), .ns = pd_intern(ns), .name = pd_intern(name)}};
+	struct pd_change c = {.key = {.kind = kind,
+				      .cluster = pd_intern("Kubernetes"),
+				      .ns = pd_intern(ns),
+				      .name = pd_intern(name)}};
 
 	world_changes(w, &c, 1);
 	pd_unintern(c.key.cluster);
@@ -176,7 +178,7 @@ char *world_list(struct world *w, const char *host)
 		if (p->weight)
 			pd_buf_printf(&b, " x%u", p->weight);
 		pd_buf_printf(&b, " %s;%s;%s;%s%s\n", l->workload_name, l->ns, l->canonical_name, l->canonical_revision,
-			l->tls_istio ? " tls" : "");
+			      l->tls_istio ? " tls" : "");
 	}
 	return b.p;
 }
@@ -202,20 +204,20 @@ static void dump_labels(struct pd_buf *b, const char *name, const struct pd_labe
 static void dump_source(struct pd_buf *b, const struct pd_object *o)
 {
 	pd_buf_printf(b, " source %d/%s/%s/%s#%llx", o->key.kind, o->key.cluster, o->key.ns, o->key.name,
-		(unsigned long long)o->hash);
+		      (unsigned long long)o->hash);
 }
 
 static void dump_service(struct pd_buf *b, const struct pd_service *s)
 {
 	pd_buf_printf(b, "  %s %s %s %s %lld k%d x%d r%d l%d n%d d%d %s %s #%llx", s->host, s->name, s->ns, s->cluster,
-		(long long)s->created_ns, s->kubernetes, s->mesh_external, s->resolution, s->node_local,
-		s->publish_not_ready, s->drains, pd_or(s->traffic_distribution, "-"), pd_or(s->alias_of, "-"),
-		(unsigned long long)s->hash);
+		      (long long)s->created_ns, s->kubernetes, s->mesh_external, s->resolution, s->node_local,
+		      s->publish_not_ready, s->drains, pd_or(s->traffic_distribution, "-"), pd_or(s->alias_of, "-"),
+		      (unsigned long long)s->hash);
 	dump_strings(b, "vips", s->vips, s->n_vips);
 	dump_strings(b, "auto", s->auto_vips, s->n_auto_vips);
 	for (size_t i = 0; i < s->n_ports; i++)
 		pd_buf_printf(b, " %s:%u>%u%s/%d", s->ports[i].name, s->ports[i].port, s->ports[i].target_port,
-			pd_or(s->ports[i].target_name, ""), s->ports[i].protocol);
+			      pd_or(s->ports[i].target_name, ""), s->ports[i].protocol);
 	dump_labels(b, "selector", &s->selector);
 	dump_labels(b, "labels", &s->labels);
 	pd_buf_printf(b, " export %d%d", s->export_to.all, s->export_to.none);
@@ -229,8 +231,9 @@ static void dump_service(struct pd_buf *b, const struct pd_service *s)
 static void dump_workload(struct pd_buf *b, const struct pd_workload *w)
 {
 	pd_buf_printf(b, " (%s|%s|%s|%s|%s|%s|%s|%s|%s|%s|%s|%s|%s t%d p%d #%llx", w->name, w->ns, w->cluster,
-		w->workload_name, w->service_account, w->spiffe, w->node, w->network, w->locality, w->canonical_name,
-		w->canonical_revision, w->hostname, w->subdomain, w->tls_istio, w->has_pod, (unsigned long long)w->hash);
+		      w->workload_name, w->service_account, w->spiffe, w->node, w->network, w->locality,
+		      w->canonical_name, w->canonical_revision, w->hostname, w->subdomain, w->tls_istio, w->has_pod,
+		      (unsigned long long)w->hash);
 	dump_labels(b, "", &w->labels);
 	dump_strings(b, "", w->ips, w->n_ips);
 	pd_buf_adds(b, ")");
@@ -243,7 +246,7 @@ static void dump_endpoints(struct pd_buf *b, const struct pd_endpoints *e)
 		const struct pd_endpoint *p = &e->v[i];
 
 		pd_buf_printf(b, "  %s:%u %s %s w%u h%d", p->address, p->port, p->port_name, pd_or(p->hostname, "-"),
-			p->weight, p->health);
+			      p->weight, p->health);
 		dump_source(b, p->source);
 		dump_workload(b, p->workload);
 		pd_buf_adds(b, "\n");

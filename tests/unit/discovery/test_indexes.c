@@ -12,7 +12,8 @@
 
 static void test_hosts_expand(void **state)
 {
-	static const char *const same[] = {"reviews.foo", "a.b.svc.cluster.local", "*", "*.example.com", "fd00::1", "10.0.0.1", ""};
+	static const char *const same[] =
+		{"reviews.foo", "a.b.svc.cluster.local", "*", "*.example.com", "fd00::1", "10.0.0.1", ""};
 	struct pd_arena a = {0};
 
 	(void)state;
@@ -89,9 +90,10 @@ static void test_kubernetes_rows(void **state)
 		"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, "
 		"metadata: {name: s, namespace: ns, labels: {kubernetes.io/service-name: web}}, endpoints: ["
 		"{addresses: [10.0.0.1], targetRef: {kind: Pod, name: p1, namespace: ns}}, {addresses: [10.0.0.2, 10.0.0.3]}]}";
-	static const char pod[] = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: ns, labels: {version: v1, app: web, "
-				  "pod-template-hash: abc}}, spec: {nodeName: n1}, "
-				  "status: {podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}}";
+	static const char pod[] =
+		"{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: ns, labels: {version: v1, app: web, "
+		"pod-template-hash: abc}}, spec: {nodeName: n1}, "
+		"status: {podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}}";
 	static const char service[] = "{apiVersion: v1, kind: Service, metadata: {name: s, namespace: ns}, "
 				      "spec: {selector: {version: v1, app: web}}}";
 
@@ -105,28 +107,32 @@ static void test_kubernetes_rows(void **state)
 	expect(PD_IX_SERVICE_BY_SELECTOR, service, "ns/app=web");
 	expect(PD_IX_SERVICE_BY_EXTERNAL_NAME, service, "");
 	expect(PD_IX_SERVICE_BY_EXTERNAL_NAME,
-		"{apiVersion: v1, kind: Service, metadata: {name: s, namespace: ns}, "
-		"spec: {type: ExternalName, externalName: a.example.com}}",
-		"a.example.com");
+	       "{apiVersion: v1, kind: Service, metadata: {name: s, namespace: ns}, "
+	       "spec: {type: ExternalName, externalName: a.example.com}}",
+	       "a.example.com");
 	expect(PD_IX_POD_BY_IP,
-		"{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: ns}, spec: {hostNetwork: true}, "
-		"status: {podIP: 10.0.0.1}}",
-		"");
+	       "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: ns}, spec: {hostNetwork: true}, "
+	       "status: {podIP: 10.0.0.1}}",
+	       "");
 }
 
 static void test_istio_rows(void **state)
 {
-	static const char vs[] = "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: ns}, "
-				 "spec: {hosts: [web, a.example.com, '*.b.com'], gateways: [mesh, gw, o/gw2], "
-				 "http: [{route: [{destination: {host: web}}]}]}}";
-	static const char gw_vs[] = "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: ns}, "
-				    "spec: {hosts: [web.example.com], gateways: [gw], http: [{route: [{destination: {host: web}}]}]}}";
-	static const char inner[] = "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: ns}, "
-				    "spec: {hosts: [web, a.ns.svc.cluster.local], http: [{route: [{destination: {host: web}}]}]}}";
+	static const char vs[] =
+		"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: ns}, "
+		"spec: {hosts: [web, a.example.com, '*.b.com'], gateways: [mesh, gw, o/gw2], "
+		"http: [{route: [{destination: {host: web}}]}]}}";
+	static const char gw_vs[] =
+		"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: ns}, "
+		"spec: {hosts: [web.example.com], gateways: [gw], http: [{route: [{destination: {host: web}}]}]}}";
+	static const char inner[] =
+		"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: ns}, "
+		"spec: {hosts: [web, a.ns.svc.cluster.local], http: [{route: [{destination: {host: web}}]}]}}";
 	static const char dr[] = "{apiVersion: networking.istio.io/v1, kind: DestinationRule, "
 				 "metadata: {name: d, namespace: ns}, spec: {host: '*.example.com'}}";
-	static const char we[] = "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: w, namespace: ns, "
-				 "labels: {b: '2'}}, spec: {address: 192.0.2.1, labels: {a: '1'}}}";
+	static const char we[] =
+		"{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: w, namespace: ns, "
+		"labels: {b: '2'}}, spec: {address: 192.0.2.1, labels: {a: '1'}}}";
 	static const char se[] =
 		"{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: s, namespace: ns}, spec: {hosts: [a.com, b.com], "
 		"resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], workloadSelector: {labels: {z: '1', k: v}}}}";
@@ -148,37 +154,34 @@ static void test_istio_rows(void **state)
 	expect(PD_IX_SE_BY_HOST, se, "a.com b.com");
 	expect(PD_IX_SE_BY_SELECTOR, se, "ns/k=v");
 	expect(PD_IX_SIDECAR_BY_NS,
-		"{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: s, namespace: ns}, "
-		"spec: {egress: [{hosts: ['./*']}]}}",
-		"ns");
+	       "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: s, namespace: ns}, "
+	       "spec: {egress: [{hosts: ['./*']}]}}",
+	       "ns");
 	expect(PD_IX_GATEWAY_BY_SELECTOR,
-		"{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, namespace: ns}, "
-		"spec: {selector: {istio: ingress, app: gw}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}}",
-		"app=gw");
+	       "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, namespace: ns}, "
+	       "spec: {selector: {istio: ingress, app: gw}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}}",
+	       "app=gw");
 }
 
 static void test_gateway_api_rows(void **state)
 {
 	(void)state;
 	expect(PD_IX_ROUTE_BY_PARENT,
-		"{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r, namespace: ns}, "
-		"spec: {parentRefs: [{name: gw}, {group: '', kind: Service, name: web, namespace: o}]}}",
-		"Gateway/ns/gw Service/o/web");
+	       "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r, namespace: ns}, "
+	       "spec: {parentRefs: [{name: gw}, {group: '', kind: Service, name: web, namespace: o}]}}",
+	       "Gateway/ns/gw Service/o/web");
 	expect(PD_IX_GRANT_BY_NS,
-		"{apiVersion: gateway.networking.k8s.io/v1beta1, kind: ReferenceGrant, metadata: {name: g, namespace: ns}, "
-		"spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: a}], to: [{group: '', kind: Service}]}}",
-		"ns");
+	       "{apiVersion: gateway.networking.k8s.io/v1beta1, kind: ReferenceGrant, metadata: {name: g, namespace: ns}, "
+	       "spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: a}], to: [{group: '', kind: Service}]}}",
+	       "ns");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hosts_expand),
-		cmocka_unit_test(test_gateways_expand),
-		cmocka_unit_test(test_patterns_cover),
-		cmocka_unit_test(test_kubernetes_rows),
-		cmocka_unit_test(test_istio_rows),
-		cmocka_unit_test(test_gateway_api_rows),
+		cmocka_unit_test(test_hosts_expand),   cmocka_unit_test(test_gateways_expand),
+		cmocka_unit_test(test_patterns_cover), cmocka_unit_test(test_kubernetes_rows),
+		cmocka_unit_test(test_istio_rows),     cmocka_unit_test(test_gateway_api_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
