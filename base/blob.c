@@ -17,6 +17,7 @@ struct pd_blob *pd_blob_alloc(size_t len)
 	b->hash = 0;
 	atomic_init(&b->attachment, NULL);
 	atomic_init(&b->attachment_free, NULL);
+	atomic_init(&b->adopted, false);
 	return b;
 }
 
@@ -39,14 +40,17 @@ void pd_blob_unref(struct pd_blob *b)
 {
 	void *attachment;
 	void (*release)(void *);
+	bool adopted;
 
 	if (!b || !pd_ref_drop(&b->ref))
 		return;
 	attachment = atomic_load_explicit(&b->attachment, memory_order_relaxed);
 	release = atomic_load_explicit(&b->attachment_free, memory_order_relaxed);
+	adopted = atomic_load_explicit(&b->adopted, memory_order_relaxed);
 	if (attachment && release)
 		release(attachment);
-	free(b);
+	if (!adopted)
+		free(b);
 }
 
 // The two slots are not written together, but whoever attaches holds a reference: the last pd_blob_unref, which reads
@@ -63,4 +67,16 @@ void *pd_blob_attach(struct pd_blob *b, void *attachment, void (*release)(void *
 	if (release)
 		release(attachment);
 	return there;
+}
+
+void pd_blob_adopt(struct pd_blob *b, void *attachment, void (*release)(void *))
+{
+	atomic_store_explicit(&b->attachment_free, release, memory_order_relaxed);
+	atomic_store_explicit(&b->adopted, true, memory_order_relaxed);
+	PD_ASSERT(!atomic_exchange_explicit(&b->attachment, attachment, memory_order_acq_rel));
+}
+
+void pd_blob_free(struct pd_blob *b)
+{
+	free(b);
 }

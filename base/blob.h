@@ -16,6 +16,7 @@ struct pd_blob {
 	uint64_t hash;              // pd_hash of data
 	_Atomic(void *) attachment; // NULL or owned by the blob
 	_Atomic(void (*)(void *)) attachment_free;
+	_Atomic(_Bool) adopted; // the attachment frees the blob
 	uint8_t data[];
 };
 
@@ -33,5 +34,10 @@ static inline struct pd_blob *pd_blob_ref(struct pd_blob *b)
 void pd_blob_unref(struct pd_blob *b);
 // Returns the attachment in force: `attachment` if the slot was empty, else the earlier one (and frees the new one).
 void *pd_blob_attach(struct pd_blob *b, void *attachment, void (*release)(void *));
+// The attachment outlives the blob's references: when the last is dropped, `release` is called instead of freeing, and
+// pd_blob_free must be called once nobody reads the bytes any more. For readers that count references in their own way. The
+// slot must be empty, and the caller sees to it that nobody else attaches at the same time.
+void pd_blob_adopt(struct pd_blob *b, void *attachment, void (*release)(void *));
+void pd_blob_free(struct pd_blob *b); // of an adopted blob
 
 #endif

@@ -68,6 +68,30 @@ static void test_attachment(void **state)
 	assert_int_equal(atomic_load(&released), 2);
 }
 
+static struct pd_blob *kept;
+
+static void keep(void *attachment)
+{
+	kept = attachment;
+}
+
+static void test_adopt(void **state)
+{
+	struct pd_blob *b = pd_blob_new("xyz", 3);
+
+	(void)state;
+	kept = NULL;
+	pd_blob_adopt(b, b, keep);
+	assert_ptr_equal(atomic_load(&b->attachment), b);
+	pd_blob_ref(b);
+	pd_blob_unref(b);
+	assert_null(kept);
+	pd_blob_unref(b);
+	assert_ptr_equal(kept, b);
+	assert_memory_equal(b->data, "xyz", 3); // still there
+	pd_blob_free(b);
+}
+
 static void *attacher(void *arg)
 {
 	void *won = pd_blob_attach(arg, malloc(8), release);
@@ -107,6 +131,7 @@ int main(void)
 		cmocka_unit_test(test_content_and_hash),
 		cmocka_unit_test(test_hash_is_fixed),
 		cmocka_unit_test(test_attachment),
+		cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_attach_race),
 	};
 
