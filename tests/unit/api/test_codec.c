@@ -309,6 +309,56 @@ static void bytes_that_do_not_unpack(void **state)
 	pd_arena_free(&a);
 }
 
+// EnvoyFilter holds its patches as Structs that stand for messages of Envoy.
+static void a_struct_as_message(void **state)
+{
+	(void)state;
+	struct pd_arena a = {0};
+	struct pd_codec c = {.arena = &a, .policy = PD_CODEC_STRICT, .path = "value"};
+	const char *text =
+		"{\"name\":\"c\",\"connect_timeout\":\"5s\",\"type\":1,\"per_connection_buffer_limit_bytes\":1024,"
+		"\"lb_subset_config\":{\"locality_weight_aware\":true},\"filters\":[{\"name\":\"f\"}]}";
+	void *s, *m, *direct;
+	struct pd_buf out = {0};
+
+	assert_int_equal(pd_codec_decode_text(&c, text, strlen(text), pb_find(STRUCT), &s), PD_OK);
+	assert_int_equal(pd_codec_decode_struct(&c, s, pb_find(CLUSTER), &m), PD_OK);
+	assert_int_equal(pd_codec_decode_text(&c, text, strlen(text), pb_find(CLUSTER), &direct), PD_OK);
+	assert_true(pb_equal(m, direct));
+	pb_struct_set_number(&a, s, "type", 0.5);
+	assert_int_equal(pd_codec_decode_struct(&c, s, pb_find(CLUSTER), &m), PD_E_INVALID);
+	pd_codec_print_errors(&out, &c);
+	assert_string_equal(out.p, "value.type: expected int32, got number 0.5\n");
+	pd_buf_free(&out);
+	pd_arena_free(&a);
+}
+
+static void encode_stops_at_its_limit(void **state)
+{
+	(void)state;
+	struct pd_arena a = {0};
+	struct pd_buf out = {0};
+	Google__Protobuf__ListValue *list = pb_list_new(&a);
+	Google__Protobuf__Any *any = pb_any(&a, list);
+
+	for (int i = 0; i < PB_MAX_NESTING / 2 - 1; i++) {
+		Google__Protobuf__ListValue *outer = pb_list_new(&a);
+		pb_list_add(&a, outer, pb_value_list(&a, list));
+		list = outer;
+	}
+	assert_int_equal(pd_codec_encode(&out, list, 0), PD_OK);
+	for (int i = 0; i < PB_MAX_NESTING; i++) {
+		Google__Protobuf__ListValue *outer = pb_list_new(&a);
+		pb_list_add(&a, outer, pb_value_list(&a, list));
+		list = outer;
+		any = pb_any(&a, any);
+	}
+	assert_int_equal(pd_codec_encode(&out, list, 0), PD_E_LIMIT);
+	assert_int_equal(pd_codec_encode(&out, any, 0), PD_E_LIMIT);
+	pd_buf_free(&out);
+	pd_arena_free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +378,8 @@ int main(void)
 		cmocka_unit_test(unknown_fields_are_counted),
 		cmocka_unit_test(encode_styles),
 		cmocka_unit_test(bytes_that_do_not_unpack),
+		cmocka_unit_test(a_struct_as_message),
+		cmocka_unit_test(encode_stops_at_its_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
