@@ -1,10 +1,10 @@
 #include "discovery/indexes.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/str.h"
 #include "gwapi/grpc_route.pb-c.h"
 #include "gwapi/http_route.pb-c.h"
@@ -22,8 +22,10 @@ static char domain_suffix[256] = "cluster.local";
 
 void pd_indexes_set_domain(const char *suffix)
 {
-	PD_ASSERT(strlen(suffix) < sizeof(domain_suffix));
-	strcpy(domain_suffix, suffix);
+	size_t n = strlen(suffix);
+
+	PD_ASSERT(n < sizeof(domain_suffix));
+	memcpy(domain_suffix, suffix, n + 1);
 }
 
 const char *pd_indexes_domain(void)
@@ -33,16 +35,9 @@ const char *pd_indexes_domain(void)
 
 // ---- names --------------------------------------------------------------------------------------------------------
 
-static bool is_ip(const char *s)
-{
-	unsigned char addr[16];
-
-	return inet_pton(AF_INET, s, addr) == 1 || inet_pton(AF_INET6, s, addr) == 1;
-}
-
 static bool is_short(const char *host)
 {
-	return *host && !strchr(host, '.') && strcmp(host, "*") != 0 && !is_ip(host);
+	return *host && !strchr(host, '.') && strcmp(host, "*") != 0 && !pd_is_ip(host);
 }
 
 const char *pd_expand_host(struct pd_arena *a, const char *host, const char *ns, const char *domain)

@@ -3,13 +3,13 @@
 
 static void mark_kube(struct reg_pass *p, struct reg_keys *keys, const char *name, const char *ns)
 {
-	reg_mark(p, keys, reg_kube_host(p, name, ns));
+	pd_reg_mark(p, keys, pd_reg_kube_host(p, name, ns));
 }
 
 static void mark_host(struct reg_pass *p, const char *host)
 {
-	reg_mark(p, &p->hosts, host);
-	reg_mark(p, &p->backends, host);
+	pd_reg_mark(p, &p->hosts, host);
+	pd_reg_mark(p, &p->backends, host);
 }
 
 // ---- Services and ServiceEntries ----------------------------------------------------------------------------------------
@@ -19,15 +19,15 @@ static void mark_host(struct reg_pass *p, const char *host)
 static void mark_chain(struct reg_pass *p, const char *host)
 {
 	for (size_t hops = 0; host && hops < REG_ALIAS_HOPS_MAX; hops++) {
-		reg_mark(p, &p->hosts, host);
-		host = reg_alias_at(p, host);
+		pd_reg_mark(p, &p->hosts, host);
+		host = pd_reg_alias_at(p, host);
 	}
 }
 
 static void touch_service(struct reg_pass *p, const struct pd_object *o)
 {
-	mark_host(p, reg_kube_host(p, o->key.name, o->key.ns));
-	mark_chain(p, reg_alias_target(o));
+	mark_host(p, pd_reg_kube_host(p, o->key.name, o->key.ns));
+	mark_chain(p, pd_reg_alias_target(o));
 }
 
 static void touch_entry(struct reg_pass *p, const struct pd_object *o)
@@ -60,7 +60,7 @@ static void touch_address(struct reg_pass *p, const char *ns, const char *ip)
 {
 	if (pd_empty(ip))
 		return;
-	reg_mark(p, &p->ips, pd_arena_strdup(p->a, ip));
+	pd_reg_mark(p, &p->ips, pd_arena_strdup(p->a, ip));
 	touch_slices(p, PD_IX_SLICE_BY_IP, pd_arena_printf(p->a, "%s/%s", ns, ip));
 }
 
@@ -72,7 +72,7 @@ static void touch_selecting_entries(struct reg_pass *p, const char *key)
 		const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)posting->v[i]->spec;
 
 		for (size_t k = 0; k < se->n_hosts; k++)
-			reg_mark(p, &p->backends, pd_arena_strdup(p->a, se->hosts[k]));
+			pd_reg_mark(p, &p->backends, pd_arena_strdup(p->a, se->hosts[k]));
 	}
 }
 
@@ -116,7 +116,7 @@ static void touch_workload_entry(struct reg_pass *p, const struct pd_object *o)
 	const Istio__WorkloadEntry *e = (const Istio__WorkloadEntry *)o->spec;
 
 	if (!pd_empty(e->address))
-		reg_mark(p, &p->ips, pd_arena_strdup(p->a, e->address));
+		pd_reg_mark(p, &p->ips, pd_arena_strdup(p->a, e->address));
 	touch_selecting(p, o->key.ns, REG_PAIRS(e->labels), e->n_labels, true);
 	touch_selecting(p, o->key.ns, REG_PAIRS(o->meta->labels), o->meta->n_labels, true);
 }
@@ -128,7 +128,7 @@ static void touch_node(struct reg_pass *p, const struct pd_object *before, const
 	const struct pd_object *o = after ? after : before;
 	const struct pd_posting *pods;
 
-	if (pd_streq(reg_node_locality(p->a, before), reg_node_locality(p->a, after)))
+	if (pd_streq(pd_reg_node_locality(p->a, before), pd_reg_node_locality(p->a, after)))
 		return;
 	pods = pd_config_posting(p->snap, PD_IX_POD_BY_NODE, o->key.name);
 	for (size_t i = 0; i < pods->n; i++)
@@ -146,7 +146,7 @@ static bool touch_if_inside(const struct pd_object *o, void *arg)
 	struct in_namespace *in = arg;
 
 	if (o->key.ns == in->ns->key.name && o->key.cluster == in->ns->key.cluster)
-		reg_touch(in->p, NULL, o);
+		pd_reg_touch(in->p, NULL, o);
 	return true;
 }
 
@@ -185,7 +185,7 @@ static void touch_one(struct reg_pass *p, const struct pd_object *o)
 	}
 }
 
-void reg_touch(struct reg_pass *p, const struct pd_object *before, const struct pd_object *after)
+void pd_reg_touch(struct reg_pass *p, const struct pd_object *before, const struct pd_object *after)
 {
 	enum pd_kind kind = (after ? after : before)->key.kind;
 
@@ -207,7 +207,7 @@ static bool touch_each(const struct pd_object *o, void *arg)
 	return true;
 }
 
-void reg_touch_all(struct reg_pass *p)
+void pd_reg_touch_all(struct reg_pass *p)
 {
 	static const enum pd_kind kinds[] = {PD_KIND_SERVICE, PD_KIND_SERVICE_ENTRY, PD_KIND_POD,
 					     PD_KIND_WORKLOAD_ENTRY};

@@ -1,14 +1,14 @@
 // Endpoints of a host name: collected from every service that has it, then made a record.
 #include "discovery/registry/internal.h"
 
-void reg_endpoint_add(struct reg_pass *p, struct reg_endpoints *out, struct pd_endpoint ep)
+void pd_reg_endpoint_add(struct reg_pass *p, struct reg_endpoints *out, struct pd_endpoint ep)
 {
 	pd_vec_push_a(&p->r->tmp, out, ep);
 }
 
 // ---- records --------------------------------------------------------------------------------------------------------------
 
-void reg_endpoints_release(struct pd_obj *o)
+void pd_reg_endpoints_release(struct pd_obj *o)
 {
 	struct pd_endpoints *e = (struct pd_endpoints *)o;
 	struct pd_arena arena = e->arena;
@@ -24,11 +24,11 @@ void reg_endpoints_release(struct pd_obj *o)
 	pd_arena_free(&arena);
 }
 
-void reg_accounts_release(struct pd_obj *o)
+void pd_reg_accounts_release(struct pd_obj *o)
 {
 	struct pd_accounts *a = (struct pd_accounts *)o;
 
-	reg_strings_drop(a->v, a->n);
+	pd_reg_strings_drop(a->v, a->n);
 	free(a);
 }
 
@@ -67,7 +67,7 @@ static struct pd_endpoints *endpoints_new(const char *ns, const struct reg_endpo
 	struct pd_endpoint *v = PD_NEWN(&arena, struct pd_endpoint, in->n);
 	const struct pd_object **sources = PD_NEWN(&arena, const struct pd_object *, runs);
 
-	pd_obj_init(&e->obj, reg_endpoints_release);
+	pd_obj_init(&e->obj, pd_reg_endpoints_release);
 	for (size_t i = 0; i < in->n; i++) {
 		v[i] = in->v[i];
 		v[i].address = pd_intern(in->v[i].address);
@@ -112,7 +112,7 @@ static struct pd_accounts *accounts_new(struct reg_pass *p, const struct pd_serv
 		if (!n || strcmp(found.v[i], found.v[n - 1]) != 0)
 			found.v[n++] = found.v[i];
 	a = pd_xmalloc(sizeof(*a) + n * sizeof(a->v[0]));
-	pd_obj_init(&a->obj, reg_accounts_release);
+	pd_obj_init(&a->obj, pd_reg_accounts_release);
 	a->n = n;
 	for (size_t i = 0; i < n; i++)
 		a->v[i] = pd_intern(found.v[i]);
@@ -126,28 +126,28 @@ static bool equal_accounts(const struct pd_accounts *a, const struct pd_accounts
 
 static void file_accounts(struct reg_pass *p, const char *host, struct pd_accounts *now)
 {
-	struct pd_accounts *old = reg_get(p->r, PD_IX_ACCOUNTS, host);
+	struct pd_accounts *old = pd_reg_get(p->r, PD_IX_ACCOUNTS, host);
 
 	if (old == now)
 		return;
 	if (equal_accounts(old, now))
 		pd_obj_unref(now);
 	else
-		reg_put(p, PD_IX_ACCOUNTS, host, now, true);
+		pd_reg_put(p, PD_IX_ACCOUNTS, host, now, true);
 }
 
 // An equal record is filed too: it refers to the objects and workloads of today, and lets go of yesterday's.
 static void file_endpoints(struct reg_pass *p, const char *host, struct pd_endpoints *now)
 {
-	struct pd_endpoints *old = reg_get(p->r, PD_IX_ENDPOINTS, host);
+	struct pd_endpoints *old = pd_reg_get(p->r, PD_IX_ENDPOINTS, host);
 
 	if (old || now)
-		reg_put(p, PD_IX_ENDPOINTS, host, now, !old || !now || old->hash != now->hash);
+		pd_reg_put(p, PD_IX_ENDPOINTS, host, now, !old || !now || old->hash != now->hash);
 }
 
-void reg_update_endpoints(struct reg_pass *p, const char *host)
+void pd_reg_update_endpoints(struct reg_pass *p, const char *host)
 {
-	const struct pd_service_list *services = reg_get(p->r, PD_IX_SERVICE, host);
+	const struct pd_service_list *services = pd_reg_get(p->r, PD_IX_SERVICE, host);
 	struct reg_endpoints found = {0};
 
 	if (!services) {
@@ -158,9 +158,9 @@ void reg_update_endpoints(struct reg_pass *p, const char *host)
 	pd_arena_reset(&p->r->tmp);
 	for (size_t i = 0; i < services->n; i++) {
 		if (services->v[i]->kubernetes)
-			reg_endpoints_of_kube(p, services->v[i], &found);
+			pd_reg_endpoints_of_kube(p, services->v[i], &found);
 		else
-			reg_endpoints_of_entry(p, services->v[i], &found);
+			pd_reg_endpoints_of_entry(p, services->v[i], &found);
 	}
 	file_accounts(p, host, accounts_new(p, services, &found));
 	file_endpoints(p, host, found.n ? endpoints_new(services->v[0]->ns, &found) : NULL);

@@ -50,7 +50,7 @@ static void add_backend(struct reg_pass *p, const struct pd_service *s, const st
 		if (s->resolution == PD_RES_DNS_RR && has_port(out, s->ns, ep.port_name))
 			continue;
 		ep.workload = pd_obj_ref(b->workload);
-		reg_endpoint_add(p, out, ep);
+		pd_reg_endpoint_add(p, out, ep);
 	}
 }
 
@@ -93,13 +93,6 @@ static bool by_dns(const struct pd_service *s)
 	return s->resolution == PD_RES_DNS || s->resolution == PD_RES_DNS_RR;
 }
 
-static bool is_ip(const char *address)
-{
-	unsigned char bytes[16];
-
-	return inet_pton(AF_INET, address, bytes) == 1 || inet_pton(AF_INET6, address, bytes) == 1;
-}
-
 static int cmp_name(const void *x, const void *y)
 {
 	const struct pd_object *a = *(const struct pd_object *const *)x, *b = *(const struct pd_object *const *)y;
@@ -121,15 +114,16 @@ static struct reg_candidates by_name(struct reg_pass *p, struct reg_candidates c
 
 static void add_pods(struct reg_pass *p, const struct pd_service *s, struct reg_endpoints *out)
 {
-	struct reg_candidates c = by_name(p, reg_candidates(p, PD_IX_POD_BY_LABEL, PD_KIND_POD, s->ns, &s->selector));
+	struct reg_candidates c =
+		by_name(p, pd_reg_candidates(p, PD_IX_POD_BY_LABEL, PD_KIND_POD, s->ns, &s->selector));
 
 	for (size_t i = 0; i < c.n; i++) {
 		struct pd_workload *w;
 		struct backend b;
 
-		if (!reg_pod_serves(c.v[i]) || !reg_selects(&s->selector, c.v[i]))
+		if (!pd_reg_pod_serves(c.v[i]) || !pd_reg_selects(&s->selector, c.v[i]))
 			continue;
-		w = reg_workload_of_pod(p, c.v[i]);
+		w = pd_reg_workload_of_pod(p, c.v[i]);
 		b = (struct backend){w, w->ips[0], 0, PD_HEALTHY, s->source, pod_port, c.v[i]->spec};
 		add_backend(p, s, &b, out);
 		pd_obj_unref(w);
@@ -139,7 +133,7 @@ static void add_pods(struct reg_pass *p, const struct pd_service *s, struct reg_
 static void add_entries(struct reg_pass *p, const struct pd_service *s, struct reg_endpoints *out)
 {
 	struct reg_candidates c =
-		by_name(p, reg_candidates(p, PD_IX_WE_BY_LABEL, PD_KIND_WORKLOAD_ENTRY, s->ns, &s->selector));
+		by_name(p, pd_reg_candidates(p, PD_IX_WE_BY_LABEL, PD_KIND_WORKLOAD_ENTRY, s->ns, &s->selector));
 
 	for (size_t i = 0; i < c.n; i++) {
 		const Istio__WorkloadEntry *e = (const Istio__WorkloadEntry *)c.v[i]->spec;
@@ -147,18 +141,18 @@ static void add_entries(struct reg_pass *p, const struct pd_service *s, struct r
 		struct backend b;
 
 		// Host names and sockets make sense only where names are resolved.
-		if (*e->address && !is_ip(e->address) && !by_dns(s))
+		if (*e->address && !pd_is_ip(e->address) && !by_dns(s))
 			continue;
-		if (!reg_entry_healthy(c.v[i]) || !reg_selects(&s->selector, c.v[i]))
+		if (!pd_reg_entry_healthy(c.v[i]) || !pd_reg_selects(&s->selector, c.v[i]))
 			continue;
-		w = reg_workload_of_entry(p, c.v[i]);
+		w = pd_reg_workload_of_entry(p, c.v[i]);
 		b = (struct backend){w, e->address, e->weight, PD_HEALTH_UNKNOWN, c.v[i], entry_port, e};
 		add_backend(p, s, &b, out);
 		pd_obj_unref(w);
 	}
 }
 
-void reg_endpoints_of_entry(struct reg_pass *p, const struct pd_service *s, struct reg_endpoints *out)
+void pd_reg_endpoints_of_entry(struct reg_pass *p, const struct pd_service *s, struct reg_endpoints *out)
 {
 	const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)s->source->spec;
 
@@ -167,13 +161,13 @@ void reg_endpoints_of_entry(struct reg_pass *p, const struct pd_service *s, stru
 		add_entries(p, s, out);
 	} else if (!se->n_endpoints && by_dns(s)) {
 		struct backend b =
-			{reg_workload_of_host(p, s->source), s->host, 0, PD_HEALTH_UNKNOWN, s->source, NULL, NULL};
+			{pd_reg_workload_of_host(p, s->source), s->host, 0, PD_HEALTH_UNKNOWN, s->source, NULL, NULL};
 
 		add_backend(p, s, &b, out);
 		pd_obj_unref(b.workload);
 	}
 	for (size_t i = 0; !se->workload_selector && i < se->n_endpoints; i++) {
-		struct backend b = {reg_workload_of_inline(p, s->source, i),
+		struct backend b = {pd_reg_workload_of_inline(p, s->source, i),
 				    se->endpoints[i]->address,
 				    se->endpoints[i]->weight,
 				    PD_HEALTH_UNKNOWN,

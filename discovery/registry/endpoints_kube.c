@@ -73,9 +73,9 @@ static struct pd_workload *workload_at(struct reg_pass *p, const struct pd_objec
 
 	for (size_t i = 0; i < posting->n; i++)
 		if (posting->v[i]->key.ns == slice->key.ns && posting->v[i]->key.cluster == slice->key.cluster &&
-		    reg_pod_serves(posting->v[i]))
-			return reg_workload_of_pod(p, posting->v[i]);
-	return reg_workload_bare(p, slice->key.cluster);
+		    pd_reg_pod_serves(posting->v[i]))
+			return pd_reg_workload_of_pod(p, posting->v[i]);
+	return pd_reg_workload_bare(p, slice->key.cluster);
 }
 
 // NULL: the endpoint names a Pod that is not known (yet). Without its labels and identity nobody may talk to it.
@@ -88,7 +88,7 @@ static struct pd_workload *workload_of(struct reg_pass *p, const struct pd_objec
 		return workload_at(p, slice, ip);
 	pod = pd_config_get(p->snap, PD_KIND_POD, slice->key.cluster, pd_or(e->targetref->namespace_, ""),
 			    pd_or(e->targetref->name, ""));
-	return pod ? reg_workload_of_pod(p, pod) : NULL;
+	return pod ? pd_reg_workload_of_pod(p, pod) : NULL;
 }
 
 static void add_endpoint(struct reg_pass *p, const struct pd_service *s, const struct pd_object *o,
@@ -108,7 +108,7 @@ static void add_endpoint(struct reg_pass *p, const struct pd_service *s, const s
 			if (seen_before(seen, out, &ep))
 				continue;
 			ep.workload = pd_obj_ref(w);
-			reg_endpoint_add(p, out, ep);
+			pd_reg_endpoint_add(p, out, ep);
 			seen_put(seen, place_hash(&ep), (uint32_t)out->n);
 		}
 		pd_obj_unref(w);
@@ -116,13 +116,6 @@ static void add_endpoint(struct reg_pass *p, const struct pd_service *s, const s
 }
 
 // ---- WorkloadEntries ----------------------------------------------------------------------------------------------------------
-
-static bool is_host_or_socket(const char *address)
-{
-	unsigned char bytes[16];
-
-	return *address && inet_pton(AF_INET, address, bytes) != 1 && inet_pton(AF_INET6, address, bytes) != 1;
-}
 
 // A port by the name that targetPort gives, or else (it gives a number) by the service port's own name.
 static uint32_t entry_port(const Istio__WorkloadEntry *e, const struct pd_port *port)
@@ -143,16 +136,16 @@ static void add_entries(struct reg_pass *p, const struct pd_service *s, struct r
 
 	if (s->resolution != PD_RES_EDS || !s->selector.n)
 		return;
-	c = reg_candidates(p, PD_IX_WE_BY_LABEL, PD_KIND_WORKLOAD_ENTRY, s->ns, &s->selector);
+	c = pd_reg_candidates(p, PD_IX_WE_BY_LABEL, PD_KIND_WORKLOAD_ENTRY, s->ns, &s->selector);
 	for (size_t i = 0; i < c.n; i++) {
 		const Istio__WorkloadEntry *e = (const Istio__WorkloadEntry *)c.v[i]->spec;
 		struct pd_workload *w;
 
-		if (c.v[i]->key.cluster != s->cluster || is_host_or_socket(e->address))
+		if (c.v[i]->key.cluster != s->cluster || (*e->address && !pd_is_ip(e->address)))
 			continue;
-		if (!reg_entry_healthy(c.v[i]) || !reg_selects(&s->selector, c.v[i]))
+		if (!pd_reg_entry_healthy(c.v[i]) || !pd_reg_selects(&s->selector, c.v[i]))
 			continue;
-		w = reg_workload_of_entry(p, c.v[i]);
+		w = pd_reg_workload_of_entry(p, c.v[i]);
 		for (size_t k = 0; k < s->n_ports; k++) {
 			struct pd_endpoint ep = {
 				.source = c.v[i],
@@ -167,13 +160,13 @@ static void add_entries(struct reg_pass *p, const struct pd_service *s, struct r
 			if (!ep.port)
 				continue;
 			ep.workload = pd_obj_ref(w);
-			reg_endpoint_add(p, out, ep);
+			pd_reg_endpoint_add(p, out, ep);
 		}
 		pd_obj_unref(w);
 	}
 }
 
-void reg_endpoints_of_kube(struct reg_pass *p, const struct pd_service *s, struct reg_endpoints *out)
+void pd_reg_endpoints_of_kube(struct reg_pass *p, const struct pd_service *s, struct reg_endpoints *out)
 {
 	const struct pd_posting *slices = pd_config_posting(p->snap, PD_IX_SLICE_BY_SERVICE,
 							    pd_arena_printf(&p->r->tmp, "%s/%s", s->ns, s->name));

@@ -9,9 +9,9 @@
 #ifndef DISCOVERY_REGISTRY_INTERNAL_H
 #define DISCOVERY_REGISTRY_INTERNAL_H
 
-#include <arpa/inet.h>
 #include <strings.h>
 
+#include "base/addr.h"
 #include "base/hash.h"
 #include "base/str.h"
 #include "base/vec.h"
@@ -65,28 +65,28 @@ struct reg_pass {
 
 // ---- registry.c -----------------------------------------------------------------------------------------------------
 // `key` must live until the pass ends.
-void reg_mark(struct reg_pass *p, struct reg_keys *keys, const char *key);
-void *reg_get(const struct pd_registry *r, enum pd_derived_index index, const char *key);
+void pd_reg_mark(struct reg_pass *p, struct reg_keys *keys, const char *key);
+void *pd_reg_get(const struct pd_registry *r, enum pd_derived_index index, const char *key);
 // Takes the reference `value`; NULL removes. A token is appended if `announce`.
-void reg_put(struct reg_pass *p, enum pd_derived_index index, const char *key, void *value, bool announce);
-const struct reg_cluster *reg_cluster(struct pd_registry *r, const char *name); // added if it is new
+void pd_reg_put(struct reg_pass *p, enum pd_derived_index index, const char *key, void *value, bool announce);
+const struct reg_cluster *pd_reg_cluster(struct pd_registry *r, const char *name); // added if it is new
 // Which records an entry of the map holds is known by their release functions.
-void reg_service_list_release(struct pd_obj *o);
-void reg_endpoints_release(struct pd_obj *o);
-void reg_accounts_release(struct pd_obj *o);
-void reg_workload_release(struct pd_obj *o);
+void pd_reg_service_list_release(struct pd_obj *o);
+void pd_reg_endpoints_release(struct pd_obj *o);
+void pd_reg_accounts_release(struct pd_obj *o);
+void pd_reg_workload_release(struct pd_obj *o);
 
 // ---- dirty.c --------------------------------------------------------------------------------------------------------
 // Marks what a change of an object from `before` to `after` (either may be NULL) can alter.
-void reg_touch(struct reg_pass *p, const struct pd_object *before, const struct pd_object *after);
+void pd_reg_touch(struct reg_pass *p, const struct pd_object *before, const struct pd_object *after);
 // Marks everything that the snapshot's objects can shape.
-void reg_touch_all(struct reg_pass *p);
+void pd_reg_touch_all(struct reg_pass *p);
 
 // ---- names ----------------------------------------------------------------------------------------------------------
-const char *reg_kube_host(struct reg_pass *p, const char *name, const char *ns); // in the pass's arena
+const char *pd_reg_kube_host(struct reg_pass *p, const char *name, const char *ns); // in the pass's arena
 // "NAME.NS.svc.DOMAIN" taken apart into `a`. False if it is no such name.
-bool reg_kube_name(const struct pd_registry *r, struct pd_arena *a, const char *host, const char **name,
-		   const char **ns);
+bool pd_reg_kube_name(const struct pd_registry *r, struct pd_arena *a, const char *host, const char **name,
+		      const char **ns);
 
 // ---- labels.c -------------------------------------------------------------------------------------------------------
 // All map<string, string> entries that protobuf-c generates have this layout.
@@ -101,30 +101,30 @@ struct reg_labels {
 	struct pd_label *v;
 	size_t n, cap;
 };
-void reg_labels_set(struct pd_arena *a, struct reg_labels *l, const char *key, const char *value);
-void reg_labels_add(struct pd_arena *a, struct reg_labels *l, const struct reg_pair *const *v, size_t n);
-const char *reg_labels_get(const struct reg_labels *l, const char *key); // NULL if absent
+void pd_reg_labels_set(struct pd_arena *a, struct reg_labels *l, const char *key, const char *value);
+void pd_reg_labels_add(struct pd_arena *a, struct reg_labels *l, const struct reg_pair *const *v, size_t n);
+const char *pd_reg_labels_get(const struct reg_labels *l, const char *key); // NULL if absent
 // Copies them into a record, interned.
-struct pd_labels reg_labels_keep(struct pd_arena *record, const struct reg_labels *l);
-void reg_labels_drop(const struct pd_labels *l);
-uint64_t reg_labels_hash(uint64_t h, const struct pd_labels *l);
+struct pd_labels pd_reg_labels_keep(struct pd_arena *record, const struct reg_labels *l);
+void pd_reg_labels_drop(const struct pd_labels *l);
+uint64_t pd_reg_labels_hash(uint64_t h, const struct pd_labels *l);
 // "NS/KEY=VALUE" of the first pair, in `a`; NULL for none.
-const char *reg_first_pair(struct pd_arena *a, const char *ns, const struct pd_labels *selector);
+const char *pd_reg_first_pair(struct pd_arena *a, const char *ns, const struct pd_labels *selector);
 // Own labels only, not those that say where a workload runs. `o` is a Pod or WorkloadEntry.
-bool reg_selects(const struct pd_labels *selector, const struct pd_object *o);
+bool pd_reg_selects(const struct pd_labels *selector, const struct pd_object *o);
 // Objects of a label index among which all that `selector` can match are; ...
 struct reg_candidates {
 	size_t n;
 	const struct pd_object *const *v;
 };
 // ... those of the namespace in the worst case. `index` is PD_IX_POD_BY_LABEL or PD_IX_WE_BY_LABEL, `kind` its kind.
-struct reg_candidates reg_candidates(struct reg_pass *p, unsigned index, enum pd_kind kind, const char *ns,
-				     const struct pd_labels *selector);
+struct reg_candidates pd_reg_candidates(struct reg_pass *p, unsigned index, enum pd_kind kind, const char *ns,
+					const struct pd_labels *selector);
 
 // ---- arrays of interned strings ---------------------------------------------------------------------------------------
-const char *const *reg_strings_keep(struct pd_arena *record, const char *const *v, size_t n);
-void reg_strings_drop(const char *const *v, size_t n);
-uint64_t reg_strings_hash(uint64_t h, const char *const *v, size_t n);
+const char *const *pd_reg_strings_keep(struct pd_arena *record, const char *const *v, size_t n);
+void pd_reg_strings_drop(const char *const *v, size_t n);
+uint64_t pd_reg_strings_hash(uint64_t h, const char *const *v, size_t n);
 static inline uint64_t reg_hash_str(uint64_t h, const char *s)
 {
 	return pd_hash_mix(h, s ? pd_hash_str(s) + 1 : 0);
@@ -132,43 +132,43 @@ static inline uint64_t reg_hash_str(uint64_t h, const char *s)
 
 // ---- workload.c -------------------------------------------------------------------------------------------------------
 // Each returns a reference. The record of a Pod or WorkloadEntry is the one in the map where there is one.
-struct pd_workload *reg_workload_of_pod(struct reg_pass *p, const struct pd_object *pod);
-struct pd_workload *reg_workload_of_entry(struct reg_pass *p, const struct pd_object *entry);
-struct pd_workload *reg_workload_of_inline(struct reg_pass *p, const struct pd_object *se, size_t i);
-struct pd_workload *reg_workload_of_host(struct reg_pass *p, const struct pd_object *se);
-struct pd_workload *reg_workload_bare(struct reg_pass *p, const char *cluster);
-void reg_update_workload(struct reg_pass *p, const char *ip);
+struct pd_workload *pd_reg_workload_of_pod(struct reg_pass *p, const struct pd_object *pod);
+struct pd_workload *pd_reg_workload_of_entry(struct reg_pass *p, const struct pd_object *entry);
+struct pd_workload *pd_reg_workload_of_inline(struct reg_pass *p, const struct pd_object *se, size_t i);
+struct pd_workload *pd_reg_workload_of_host(struct reg_pass *p, const struct pd_object *se);
+struct pd_workload *pd_reg_workload_bare(struct reg_pass *p, const char *cluster);
+void pd_reg_update_workload(struct reg_pass *p, const char *ip);
 // Ready, not finished, not being deleted.
-bool reg_pod_serves(const struct pd_object *pod);
+bool pd_reg_pod_serves(const struct pd_object *pod);
 // Of a Node: "region/zone/subzone" or "".
-const char *reg_node_locality(struct pd_arena *a, const struct pd_object *node);
+const char *pd_reg_node_locality(struct pd_arena *a, const struct pd_object *node);
 // A WorkloadEntry whose health is checked counts only while it is reported healthy.
-bool reg_entry_healthy(const struct pd_object *entry);
+bool pd_reg_entry_healthy(const struct pd_object *entry);
 
 // ---- service.c --------------------------------------------------------------------------------------------------------
 // A new record with one reference of which `source`, names and age are set; the rest is the caller's. `size` is what the
 // caller expects to take from its arena.
-struct pd_service *reg_service_new(const struct pd_object *source, const char *host, const char *name, size_t size);
+struct pd_service *pd_reg_service_new(const struct pd_object *source, const char *host, const char *name, size_t size);
 // exportTo as written; an empty list means the mesh's default.
-struct pd_export reg_export(struct reg_pass *p, struct pd_service *s, const char *const *v, size_t n);
+struct pd_export pd_reg_export(struct reg_pass *p, struct pd_service *s, const char *const *v, size_t n);
 // "PreferSameZone", "PreferSameNode" or NULL; `spec` may be NULL.
-const char *reg_traffic_distribution(struct reg_pass *p, const struct pd_object *o, const char *spec);
-bool reg_drains(const struct pd_labels *labels);
-void reg_update_services(struct reg_pass *p, const char *host);
-struct pd_service_list *reg_service_list_new(struct pd_service **v, size_t n); // takes the references
-void reg_update_targets(struct reg_pass *p, const char *key);
+const char *pd_reg_traffic_distribution(struct reg_pass *p, const struct pd_object *o, const char *spec);
+bool pd_reg_drains(const struct pd_labels *labels);
+void pd_reg_update_services(struct reg_pass *p, const char *host);
+struct pd_service_list *pd_reg_service_list_new(struct pd_service **v, size_t n); // takes the references
+void pd_reg_update_targets(struct reg_pass *p, const char *key);
 
 // Everything but the hash.
-struct pd_service *reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host);
-struct pd_service *reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host);
+struct pd_service *pd_reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host);
+struct pd_service *pd_reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host);
 #define REG_ALIAS_HOPS_MAX 16 // ExternalNames that point to one another
 // What the Service with this host name is an alias of (borrowed from the snapshot), or NULL; the first cluster that has it
 // decides.
-const char *reg_alias_at(struct reg_pass *p, const char *host);
+const char *pd_reg_alias_at(struct reg_pass *p, const char *host);
 // Of a Service: what it is an alias of, or NULL.
-const char *reg_alias_target(const struct pd_object *service);
+const char *pd_reg_alias_target(const struct pd_object *service);
 // Host names of the ExternalName services that end at `host`, sorted by namespace, then name; in the tmp arena.
-const char *const *reg_aliases_of(struct reg_pass *p, const char *host, size_t *n);
+const char *const *pd_reg_aliases_of(struct reg_pass *p, const char *host, size_t *n);
 
 // ---- endpoints.c ------------------------------------------------------------------------------------------------------
 // Endpoints under construction, in the tmp arena.
@@ -176,11 +176,11 @@ struct reg_endpoints {
 	struct pd_endpoint *v; // a reference on each workload
 	size_t n, cap;
 };
-void reg_update_endpoints(struct reg_pass *p, const char *host);
+void pd_reg_update_endpoints(struct reg_pass *p, const char *host);
 // Adds those of one service record (from slices, WorkloadEntries, Pods or the object itself).
-void reg_endpoints_of_kube(struct reg_pass *p, const struct pd_service *s, struct reg_endpoints *out);
-void reg_endpoints_of_entry(struct reg_pass *p, const struct pd_service *s, struct reg_endpoints *out);
+void pd_reg_endpoints_of_kube(struct reg_pass *p, const struct pd_service *s, struct reg_endpoints *out);
+void pd_reg_endpoints_of_entry(struct reg_pass *p, const struct pd_service *s, struct reg_endpoints *out);
 // `ep` with borrowed strings; the workload reference is taken.
-void reg_endpoint_add(struct reg_pass *p, struct reg_endpoints *out, struct pd_endpoint ep);
+void pd_reg_endpoint_add(struct reg_pass *p, struct reg_endpoints *out, struct pd_endpoint ep);
 
 #endif

@@ -46,7 +46,7 @@ static size_t place(const struct reg_labels *l, const char *key, bool *found)
 	return *found ? i - 1 : i;
 }
 
-void reg_labels_set(struct pd_arena *a, struct reg_labels *l, const char *key, const char *value)
+void pd_reg_labels_set(struct pd_arena *a, struct reg_labels *l, const char *key, const char *value)
 {
 	struct pd_label label = {key, value};
 	bool found;
@@ -59,13 +59,13 @@ void reg_labels_set(struct pd_arena *a, struct reg_labels *l, const char *key, c
 	l->v[at] = label;
 }
 
-void reg_labels_add(struct pd_arena *a, struct reg_labels *l, const struct reg_pair *const *v, size_t n)
+void pd_reg_labels_add(struct pd_arena *a, struct reg_labels *l, const struct reg_pair *const *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		reg_labels_set(a, l, pd_or(v[i]->key, ""), pd_or(v[i]->value, ""));
+		pd_reg_labels_set(a, l, pd_or(v[i]->key, ""), pd_or(v[i]->value, ""));
 }
 
-const char *reg_labels_get(const struct reg_labels *l, const char *key)
+const char *pd_reg_labels_get(const struct reg_labels *l, const char *key)
 {
 	struct pd_labels view = {l->n, l->v};
 
@@ -74,7 +74,7 @@ const char *reg_labels_get(const struct reg_labels *l, const char *key)
 
 // ---- in records ---------------------------------------------------------------------------------------------------------
 
-struct pd_labels reg_labels_keep(struct pd_arena *record, const struct reg_labels *l)
+struct pd_labels pd_reg_labels_keep(struct pd_arena *record, const struct reg_labels *l)
 {
 	struct pd_label *v = l->n ? PD_NEWN(record, struct pd_label, l->n) : NULL;
 
@@ -83,7 +83,7 @@ struct pd_labels reg_labels_keep(struct pd_arena *record, const struct reg_label
 	return (struct pd_labels){l->n, v};
 }
 
-void reg_labels_drop(const struct pd_labels *l)
+void pd_reg_labels_drop(const struct pd_labels *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		pd_unintern(l->v[i].key);
@@ -91,7 +91,7 @@ void reg_labels_drop(const struct pd_labels *l)
 	}
 }
 
-uint64_t reg_labels_hash(uint64_t h, const struct pd_labels *l)
+uint64_t pd_reg_labels_hash(uint64_t h, const struct pd_labels *l)
 {
 	h = pd_hash_mix(h, l->n);
 	for (size_t i = 0; i < l->n; i++)
@@ -99,7 +99,7 @@ uint64_t reg_labels_hash(uint64_t h, const struct pd_labels *l)
 	return h;
 }
 
-const char *const *reg_strings_keep(struct pd_arena *record, const char *const *v, size_t n)
+const char *const *pd_reg_strings_keep(struct pd_arena *record, const char *const *v, size_t n)
 {
 	const char **kept = n ? PD_NEWN(record, const char *, n) : NULL;
 
@@ -108,13 +108,13 @@ const char *const *reg_strings_keep(struct pd_arena *record, const char *const *
 	return kept;
 }
 
-void reg_strings_drop(const char *const *v, size_t n)
+void pd_reg_strings_drop(const char *const *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		pd_unintern(v[i]);
 }
 
-uint64_t reg_strings_hash(uint64_t h, const char *const *v, size_t n)
+uint64_t pd_reg_strings_hash(uint64_t h, const char *const *v, size_t n)
 {
 	h = pd_hash_mix(h, n);
 	for (size_t i = 0; i < n; i++)
@@ -124,7 +124,7 @@ uint64_t reg_strings_hash(uint64_t h, const char *const *v, size_t n)
 
 // ---- selecting ------------------------------------------------------------------------------------------------------------
 
-const char *reg_first_pair(struct pd_arena *a, const char *ns, const struct pd_labels *selector)
+const char *pd_reg_first_pair(struct pd_arena *a, const char *ns, const struct pd_labels *selector)
 {
 	return selector->n ? pd_arena_printf(a, "%s/%s=%s", ns, selector->v[0].key, selector->v[0].value) : NULL;
 }
@@ -146,7 +146,7 @@ static const char *own_label(const struct pd_object *o, const char *key)
 	return v || o->key.kind != PD_KIND_WORKLOAD_ENTRY ? v : find_pair(REG_PAIRS(e->labels), e->n_labels, key);
 }
 
-bool reg_selects(const struct pd_labels *selector, const struct pd_object *o)
+bool pd_reg_selects(const struct pd_labels *selector, const struct pd_object *o)
 {
 	for (size_t i = 0; i < selector->n; i++) {
 		const char *v = own_label(o, selector->v[i].key);
@@ -180,8 +180,8 @@ static int cmp_age(const void *a, const void *b)
 	return pd_object_cmp_age(*(const struct pd_object *const *)a, *(const struct pd_object *const *)b);
 }
 
-struct reg_candidates reg_candidates(struct reg_pass *p, unsigned index, enum pd_kind kind, const char *ns,
-				     const struct pd_labels *selector)
+struct reg_candidates pd_reg_candidates(struct reg_pass *p, unsigned index, enum pd_kind kind, const char *ns,
+					const struct pd_labels *selector)
 {
 	struct scan s = {.p = p, .ns = ns};
 

@@ -9,7 +9,7 @@ struct pd_registry *pd_registry_new(const char *domain_suffix, const char *clust
 
 	r->domain = pd_intern(domain_suffix);
 	r->own_cluster = pd_intern(cluster);
-	reg_cluster(r, r->own_cluster);
+	pd_reg_cluster(r, r->own_cluster);
 	return r;
 }
 
@@ -17,7 +17,7 @@ static void drop_mesh(struct pd_registry *r)
 {
 	pd_unintern(r->trust_domain);
 	pd_unintern(r->root_ns);
-	reg_strings_drop(r->default_export, r->n_default_export);
+	pd_reg_strings_drop(r->default_export, r->n_default_export);
 	free(r->default_export);
 }
 
@@ -50,13 +50,13 @@ static void (*release_of(enum pd_derived_index index))(struct pd_obj *)
 	switch (index) {
 	case PD_IX_SERVICE:
 	case PD_IX_TARGETS:
-		return reg_service_list_release;
+		return pd_reg_service_list_release;
 	case PD_IX_ENDPOINTS:
-		return reg_endpoints_release;
+		return pd_reg_endpoints_release;
 	case PD_IX_ACCOUNTS:
-		return reg_accounts_release;
+		return pd_reg_accounts_release;
 	case PD_IX_WORKLOAD:
-		return reg_workload_release;
+		return pd_reg_workload_release;
 	default:
 		return NULL;
 	}
@@ -87,7 +87,7 @@ static bool each_service(const char *key, void *value, void *arg)
 	const struct each *e = arg;
 	struct pd_service_list *l = value;
 
-	if (((struct pd_obj *)value)->release != reg_service_list_release || !pd_streq(l->v[0]->host, key))
+	if (((struct pd_obj *)value)->release != pd_reg_service_list_release || !pd_streq(l->v[0]->host, key))
 		return true;
 	return e->fn(key, l, e->arg);
 }
@@ -100,7 +100,7 @@ void pd_registry_each_service(pd_hamt map, bool (*fn)(const char *host, struct p
 	pd_hamt_each(map, each_service, &e);
 }
 
-void *reg_get(const struct pd_registry *r, enum pd_derived_index index, const char *key)
+void *pd_reg_get(const struct pd_registry *r, enum pd_derived_index index, const char *key)
 {
 	return pd_registry_get(r->map, index, key);
 }
@@ -110,7 +110,7 @@ static void announce(struct reg_pass *p, pd_token token)
 	pd_vec_push(p->tokens, token);
 }
 
-void reg_put(struct reg_pass *p, enum pd_derived_index index, const char *key, void *value, bool changed)
+void pd_reg_put(struct reg_pass *p, enum pd_derived_index index, const char *key, void *value, bool changed)
 {
 	pd_token token = pd_token_make(index, key);
 
@@ -121,13 +121,13 @@ void reg_put(struct reg_pass *p, enum pd_derived_index index, const char *key, v
 
 // ---- names ------------------------------------------------------------------------------------------------------------------
 
-const char *reg_kube_host(struct reg_pass *p, const char *name, const char *ns)
+const char *pd_reg_kube_host(struct reg_pass *p, const char *name, const char *ns)
 {
 	return pd_arena_printf(p->a, "%s.%s.svc.%s", name, ns, p->r->domain);
 }
 
-bool reg_kube_name(const struct pd_registry *r, struct pd_arena *a, const char *host, const char **name,
-		   const char **ns)
+bool pd_reg_kube_name(const struct pd_registry *r, struct pd_arena *a, const char *host, const char **name,
+		      const char **ns)
 {
 	const char *dot = strchr(host, '.'), *dot2 = dot ? strchr(dot + 1, '.') : NULL;
 
@@ -140,7 +140,7 @@ bool reg_kube_name(const struct pd_registry *r, struct pd_arena *a, const char *
 
 // ---- keys -------------------------------------------------------------------------------------------------------------------
 
-void reg_mark(struct reg_pass *p, struct reg_keys *keys, const char *key)
+void pd_reg_mark(struct reg_pass *p, struct reg_keys *keys, const char *key)
 {
 	if (!keys->n || strcmp(keys->v[keys->n - 1], key) != 0)
 		pd_vec_push_a(p->a, keys, key);
@@ -162,7 +162,7 @@ static void update_each(struct reg_pass *p, struct reg_keys *keys, void (*update
 
 // ---- clusters and mesh --------------------------------------------------------------------------------------------------------
 
-const struct reg_cluster *reg_cluster(struct pd_registry *r, const char *name)
+const struct reg_cluster *pd_reg_cluster(struct pd_registry *r, const char *name)
 {
 	size_t at;
 
@@ -242,7 +242,7 @@ static bool take_facts(struct reg_pass *p, const struct pd_changeset *changes, c
 		const struct pd_object *o = changes->items.v[i].after;
 
 		if (o)
-			reg_cluster(p->r, o->key.cluster);
+			pd_reg_cluster(p->r, o->key.cluster);
 	}
 	everything |= take_networks(p);
 	p->r->primed = true;
@@ -256,13 +256,13 @@ void pd_registry_apply(struct pd_registry *r, const struct pd_config_snap *snap,
 	bool first = !r->primed;
 
 	if (take_facts(&p, changes, mesh))
-		reg_touch_all(&p);
+		pd_reg_touch_all(&p);
 	for (size_t i = 0; i < changes->items.n && !first; i++)
-		reg_touch(&p, changes->items.v[i].before, changes->items.v[i].after);
-	update_each(&p, &p.ips, reg_update_workload);
-	update_each(&p, &p.hosts, reg_update_services);
-	update_each(&p, &p.backends, reg_update_endpoints);
-	update_each(&p, &p.targets, reg_update_targets);
+		pd_reg_touch(&p, changes->items.v[i].before, changes->items.v[i].after);
+	update_each(&p, &p.ips, pd_reg_update_workload);
+	update_each(&p, &p.hosts, pd_reg_update_services);
+	update_each(&p, &p.backends, pd_reg_update_endpoints);
+	update_each(&p, &p.targets, pd_reg_update_targets);
 	pd_arena_reset(&r->scratch);
 	pd_arena_reset(&r->tmp);
 }

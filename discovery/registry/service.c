@@ -37,18 +37,18 @@ static void service_release(struct pd_obj *o)
 		pd_unintern(s->ports[i].name);
 		pd_unintern(s->ports[i].target_name);
 	}
-	reg_labels_drop(&s->selector);
-	reg_labels_drop(&s->labels);
-	reg_strings_drop(s->export_to.ns, s->export_to.n);
-	reg_strings_drop(s->vips, s->n_vips);
-	reg_strings_drop(s->auto_vips, s->n_auto_vips);
-	reg_strings_drop(s->aliases, s->n_aliases);
-	reg_strings_drop(s->sans, s->n_sans);
+	pd_reg_labels_drop(&s->selector);
+	pd_reg_labels_drop(&s->labels);
+	pd_reg_strings_drop(s->export_to.ns, s->export_to.n);
+	pd_reg_strings_drop(s->vips, s->n_vips);
+	pd_reg_strings_drop(s->auto_vips, s->n_auto_vips);
+	pd_reg_strings_drop(s->aliases, s->n_aliases);
+	pd_reg_strings_drop(s->sans, s->n_sans);
 	pd_obj_unref((void *)s->source);
 	pd_arena_free(&arena);
 }
 
-struct pd_service *reg_service_new(const struct pd_object *source, const char *host, const char *name, size_t size)
+struct pd_service *pd_reg_service_new(const struct pd_object *source, const char *host, const char *name, size_t size)
 {
 	struct pd_arena arena = {.first_chunk = sizeof(struct pd_service) + size + 8 * 16};
 	struct pd_service *s = PD_NEW(&arena, struct pd_service);
@@ -85,18 +85,18 @@ static uint64_t service_hash(const struct pd_service *s)
 
 	h = reg_hash_str(reg_hash_str(reg_hash_str(h, s->name), s->ns), s->cluster);
 	h = pd_hash_mix(pd_hash_mix(h, (uint64_t)s->created_ns), flags);
-	h = reg_strings_hash(h, s->vips, s->n_vips);
-	h = reg_strings_hash(h, s->auto_vips, s->n_auto_vips);
-	h = reg_labels_hash(reg_labels_hash(ports_hash(h, s), &s->selector), &s->labels);
-	h = reg_strings_hash(h, s->export_to.ns, s->export_to.n);
-	h = reg_strings_hash(h, s->aliases, s->n_aliases);
-	h = reg_strings_hash(h, s->sans, s->n_sans);
+	h = pd_reg_strings_hash(h, s->vips, s->n_vips);
+	h = pd_reg_strings_hash(h, s->auto_vips, s->n_auto_vips);
+	h = pd_reg_labels_hash(pd_reg_labels_hash(ports_hash(h, s), &s->selector), &s->labels);
+	h = pd_reg_strings_hash(h, s->export_to.ns, s->export_to.n);
+	h = pd_reg_strings_hash(h, s->aliases, s->n_aliases);
+	h = pd_reg_strings_hash(h, s->sans, s->n_sans);
 	return reg_hash_str(reg_hash_str(h, s->alias_of), s->traffic_distribution);
 }
 
 // ---- parts that both kinds have ---------------------------------------------------------------------------------------------
 
-struct pd_export reg_export(struct reg_pass *p, struct pd_service *s, const char *const *v, size_t n)
+struct pd_export pd_reg_export(struct reg_pass *p, struct pd_service *s, const char *const *v, size_t n)
 {
 	struct pd_export e = {0};
 	const char **ns;
@@ -125,7 +125,7 @@ static const char *distribution(const char *text)
 	return !strcasecmp(text, "PreferSameNode") ? "PreferSameNode" : NULL;
 }
 
-const char *reg_traffic_distribution(struct reg_pass *p, const struct pd_object *o, const char *spec)
+const char *pd_reg_traffic_distribution(struct reg_pass *p, const struct pd_object *o, const char *spec)
 {
 	static const char key[] = "networking.istio.io/traffic-distribution";
 	const struct pd_object *ns = pd_config_get(p->snap, PD_KIND_NAMESPACE, o->key.cluster, "", o->key.ns);
@@ -137,7 +137,7 @@ const char *reg_traffic_distribution(struct reg_pass *p, const struct pd_object 
 	return pd_empty(text) ? NULL : distribution(text);
 }
 
-bool reg_drains(const struct pd_labels *l)
+bool pd_reg_drains(const struct pd_labels *l)
 {
 	return !pd_empty(pd_labels_get(l, "istio.io/persistent-session")) ||
 	       !pd_empty(pd_labels_get(l, "istio.io/persistent-session-header"));
@@ -145,7 +145,7 @@ bool reg_drains(const struct pd_labels *l)
 
 // ---- lists ------------------------------------------------------------------------------------------------------------------
 
-void reg_service_list_release(struct pd_obj *o)
+void pd_reg_service_list_release(struct pd_obj *o)
 {
 	struct pd_service_list *l = (struct pd_service_list *)o;
 
@@ -166,11 +166,11 @@ static int cmp_service(const void *x, const void *y)
 	return c ? c : strcmp(a->source->key.name, b->source->key.name);
 }
 
-struct pd_service_list *reg_service_list_new(struct pd_service **v, size_t n)
+struct pd_service_list *pd_reg_service_list_new(struct pd_service **v, size_t n)
 {
 	struct pd_service_list *l = pd_xmalloc(sizeof(*l) + n * sizeof(l->v[0]));
 
-	pd_obj_init(&l->obj, reg_service_list_release);
+	pd_obj_init(&l->obj, pd_reg_service_list_release);
 	l->n = n;
 	memcpy(l->v, v, n * sizeof(l->v[0]));
 	qsort(l->v, n, sizeof(l->v[0]), cmp_service);
@@ -195,14 +195,14 @@ static bool equal_lists(const struct pd_service_list *a, const struct pd_service
 // Files `list` (a reference, or NULL) in place of `old`; says so if a reader could tell the difference.
 static void file_list(struct reg_pass *p, enum pd_derived_index index, const char *key, struct pd_service_list *list)
 {
-	struct pd_service_list *old = reg_get(p->r, index, key);
+	struct pd_service_list *old = pd_reg_get(p->r, index, key);
 
 	if (old == list)
 		return;
 	if (old && list && same_records(old, list))
 		pd_obj_unref(list);
 	else
-		reg_put(p, index, key, list, !equal_lists(old, list));
+		pd_reg_put(p, index, key, list, !equal_lists(old, list));
 }
 
 // ---- PD_IX_SERVICE ------------------------------------------------------------------------------------------------------------
@@ -257,18 +257,18 @@ static void collect(struct reg_pass *p, const char *host, struct services *out)
 	const char *name, *ns;
 	size_t first_entry;
 
-	if (reg_kube_name(p->r, &p->r->tmp, host, &name, &ns)) {
+	if (pd_reg_kube_name(p->r, &p->r->tmp, host, &name, &ns)) {
 		for (size_t i = 0; i < p->r->clusters.n; i++) {
 			const struct pd_object *o =
 				pd_config_get(p->snap, PD_KIND_SERVICE, p->r->clusters.v[i].name, ns, name);
 
 			if (o)
-				pd_vec_push_a(&p->r->tmp, out, reg_service_of_kube(p, o, host));
+				pd_vec_push_a(&p->r->tmp, out, pd_reg_service_of_kube(p, o, host));
 		}
 	}
 	first_entry = out->n;
 	for (size_t i = 0; i < entries->n; i++)
-		pd_vec_push_a(&p->r->tmp, out, reg_service_of_entry(p, entries->v[i], host));
+		pd_vec_push_a(&p->r->tmp, out, pd_reg_service_of_entry(p, entries->v[i], host));
 	for (size_t i = first_entry; i < out->n; i++)
 		for (size_t k = i + 1; k < out->n; k++)
 			absorb_ports(out->v[i], out->v[k]);
@@ -294,19 +294,19 @@ static void mark_targets(struct reg_pass *p, const struct pd_service_list *l)
 {
 	for (size_t i = 0; l && i < l->n; i++)
 		if (l->v[i]->selector.n)
-			reg_mark(p, &p->targets, reg_first_pair(p->a, l->v[i]->ns, &l->v[i]->selector));
+			pd_reg_mark(p, &p->targets, pd_reg_first_pair(p->a, l->v[i]->ns, &l->v[i]->selector));
 }
 
-void reg_update_services(struct reg_pass *p, const char *host)
+void pd_reg_update_services(struct reg_pass *p, const char *host)
 {
-	struct pd_service_list *old = pd_obj_ref(reg_get(p->r, PD_IX_SERVICE, host)), *list = NULL;
+	struct pd_service_list *old = pd_obj_ref(pd_reg_get(p->r, PD_IX_SERVICE, host)), *list = NULL;
 	struct services now = {0};
 
 	pd_arena_reset(&p->r->tmp);
 	collect(p, host, &now);
 	keep_old(old, &now);
 	if (now.n)
-		list = reg_service_list_new(now.v, now.n);
+		list = pd_reg_service_list_new(now.v, now.n);
 	if (!old || !list || !same_records(old, list)) {
 		mark_targets(p, old);
 		mark_targets(p, list);
@@ -319,7 +319,7 @@ void reg_update_services(struct reg_pass *p, const char *host)
 
 static void add_targets(struct reg_pass *p, const struct pd_object *o, const char *host, struct services *out)
 {
-	struct pd_service_list *l = reg_get(p->r, PD_IX_SERVICE, host);
+	struct pd_service_list *l = pd_reg_get(p->r, PD_IX_SERVICE, host);
 
 	for (size_t i = 0; l && i < l->n; i++)
 		if (l->v[i]->source == o && l->v[i]->resolution != PD_RES_ALIAS)
@@ -334,7 +334,7 @@ static bool listed(char *const *v, size_t n, const char *s)
 	return false;
 }
 
-void reg_update_targets(struct reg_pass *p, const char *key)
+void pd_reg_update_targets(struct reg_pass *p, const char *key)
 {
 	const struct pd_posting *services = pd_config_posting(p->snap, PD_IX_SERVICE_BY_SELECTOR, key);
 	const struct pd_posting *entries = pd_config_posting(p->snap, PD_IX_SE_BY_SELECTOR, key);
@@ -342,7 +342,7 @@ void reg_update_targets(struct reg_pass *p, const char *key)
 
 	pd_arena_reset(&p->r->tmp);
 	for (size_t i = 0; i < services->n; i++)
-		add_targets(p, services->v[i], reg_kube_host(p, services->v[i]->key.name, services->v[i]->key.ns),
+		add_targets(p, services->v[i], pd_reg_kube_host(p, services->v[i]->key.name, services->v[i]->key.ns),
 			    &now);
 	for (size_t i = 0; i < entries->n; i++) {
 		const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)entries->v[i]->spec;
@@ -351,5 +351,5 @@ void reg_update_targets(struct reg_pass *p, const char *key)
 			if (!listed(se->hosts, k, se->hosts[k]))
 				add_targets(p, entries->v[i], se->hosts[k], &now);
 	}
-	file_list(p, PD_IX_TARGETS, key, now.n ? reg_service_list_new(now.v, now.n) : NULL);
+	file_list(p, PD_IX_TARGETS, key, now.n ? pd_reg_service_list_new(now.v, now.n) : NULL);
 }

@@ -4,24 +4,12 @@
 // "192.0.2.1", "192.0.2.1/32" (the same) or a range, which is kept as it is; NULL for anything else.
 static const char *address_of(struct pd_arena *a, const char *text)
 {
-	unsigned char bytes[16];
-	const char *slash = strchr(text, '/'), *addr;
-	unsigned long bits;
-	char *end;
-	int family;
+	size_t n = strcspn(text, "/");
+	struct pd_cidr range;
 
-	addr = slash ? pd_arena_strndup(a, text, (size_t)(slash - text)) : text;
-	family = inet_pton(AF_INET, addr, bytes) == 1 ? AF_INET : AF_INET6;
-	if (family == AF_INET6 && inet_pton(AF_INET6, addr, bytes) != 1)
+	if (pd_cidr_parse(text, &range) != PD_OK)
 		return NULL;
-	if (!slash)
-		return text;
-	if (slash[1] < '0' || slash[1] > '9')
-		return NULL;
-	bits = strtoul(slash + 1, &end, 10);
-	if (*end || bits > (family == AF_INET ? 32 : 128))
-		return NULL;
-	return bits == (family == AF_INET ? 32 : 128) ? addr : text;
+	return text[n] && range.bits == range.ip.len * 8 ? pd_arena_strndup(a, text, n) : text;
 }
 
 static void add_vips(struct reg_pass *p, struct pd_service *s, const Istio__ServiceEntry *se)
@@ -32,7 +20,7 @@ static void add_vips(struct reg_pass *p, struct pd_service *s, const Istio__Serv
 		v[s->n_vips] = address_of(&p->r->tmp, se->addresses[i]);
 		s->n_vips += v[s->n_vips] != NULL;
 	}
-	s->vips = reg_strings_keep(&s->arena, v, s->n_vips);
+	s->vips = pd_reg_strings_keep(&s->arena, v, s->n_vips);
 }
 
 // What was allocated for the host, by whoever writes the status. A label turns it off.
@@ -51,7 +39,7 @@ static void add_auto_vips(struct reg_pass *p, struct pd_service *s, const struct
 		if (pd_streq(status->addresses[i]->host, s->host) &&
 		    address_of(&p->r->tmp, status->addresses[i]->value))
 			v[s->n_auto_vips++] = status->addresses[i]->value;
-	s->auto_vips = reg_strings_keep(&s->arena, v, s->n_auto_vips);
+	s->auto_vips = pd_reg_strings_keep(&s->arena, v, s->n_auto_vips);
 }
 
 static enum pd_resolution resolution_of(const Istio__ServiceEntry *se)
@@ -84,35 +72,37 @@ static void add_ports(struct pd_service *s, const Istio__ServiceEntry *se)
 	s->n_ports = se->n_ports;
 }
 
-struct pd_service *reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host)
+struct pd_service *pd_reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host)
 {
 	const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)o->spec;
 	struct pd_arena *a = &p->r->tmp;
 	struct reg_labels labels = {0}, selector = {0};
 	size_t n_aliases;
-	const char *const *aliases = reg_aliases_of(p, host, &n_aliases);
+	const char *const *aliases = pd_reg_aliases_of(p, host, &n_aliases);
 	struct pd_service *s;
 
-	reg_labels_add(a, &labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
+	pd_reg_labels_add(a, &labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
 	if (se->workload_selector)
-		reg_labels_add(a, &selector, REG_PAIRS(se->workload_selector->labels), se->workload_selector->n_labels);
-	s = reg_service_new(o, host, host,
-			    (labels.n + selector.n) * sizeof(struct pd_label) + se->n_ports * sizeof(struct pd_port) +
-				    (se->n_addresses + se->n_export_to + n_aliases + se->n_subject_alt_names) *
-					    sizeof(char *));
+		pd_reg_labels_add(a, &selector, REG_PAIRS(se->workload_selector->labels),
+				  se->workload_selector->n_labels);
+	s = pd_reg_service_new(o, host, host,
+			       (labels.n + selector.n) * sizeof(struct pd_label) +
+				       se->n_ports * sizeof(struct pd_port) +
+				       (se->n_addresses + se->n_export_to + n_aliases + se->n_subject_alt_names) *
+					       sizeof(char *));
 	s->mesh_external = se->location == ISTIO__SERVICE_ENTRY__LOCATION__MESH_EXTERNAL;
 	s->resolution = resolution_of(se);
 	add_vips(p, s, se);
 	add_auto_vips(p, s, o);
 	add_ports(s, se);
-	s->labels = reg_labels_keep(&s->arena, &labels);
-	s->selector = reg_labels_keep(&s->arena, &selector);
-	s->export_to = reg_export(p, s, (const char *const *)se->export_to, se->n_export_to);
-	s->aliases = reg_strings_keep(&s->arena, aliases, n_aliases);
+	s->labels = pd_reg_labels_keep(&s->arena, &labels);
+	s->selector = pd_reg_labels_keep(&s->arena, &selector);
+	s->export_to = pd_reg_export(p, s, (const char *const *)se->export_to, se->n_export_to);
+	s->aliases = pd_reg_strings_keep(&s->arena, aliases, n_aliases);
 	s->n_aliases = n_aliases;
-	s->sans = reg_strings_keep(&s->arena, (const char *const *)se->subject_alt_names, se->n_subject_alt_names);
+	s->sans = pd_reg_strings_keep(&s->arena, (const char *const *)se->subject_alt_names, se->n_subject_alt_names);
 	s->n_sans = se->n_subject_alt_names;
-	s->drains = reg_drains(&s->labels);
-	s->traffic_distribution = reg_traffic_distribution(p, o, NULL);
+	s->drains = pd_reg_drains(&s->labels);
+	s->traffic_distribution = pd_reg_traffic_distribution(p, o, NULL);
 	return s;
 }

@@ -14,24 +14,24 @@ static const K8s__ServiceSpec *spec_of(const struct pd_object *o)
 // An ExternalName points to a host name; what has that name may be an ExternalName again. The service where the chain ends
 // lists all names on the way; the ones in between list none. A loop, or more hops than a resolver would follow, end nowhere.
 
-const char *reg_alias_target(const struct pd_object *o)
+const char *pd_reg_alias_target(const struct pd_object *o)
 {
 	const K8s__ServiceSpec *s = spec_of(o);
 
 	return pd_streq(s->type, "ExternalName") && !pd_empty(s->externalname) ? s->externalname : NULL;
 }
 
-const char *reg_alias_at(struct reg_pass *p, const char *host)
+const char *pd_reg_alias_at(struct reg_pass *p, const char *host)
 {
 	const char *name, *ns;
 
-	if (!reg_kube_name(p->r, p->a, host, &name, &ns))
+	if (!pd_reg_kube_name(p->r, p->a, host, &name, &ns))
 		return NULL;
 	for (size_t i = 0; i < p->r->clusters.n; i++) {
 		const struct pd_object *o = pd_config_get(p->snap, PD_KIND_SERVICE, p->r->clusters.v[i].name, ns, name);
 
 		if (o)
-			return reg_alias_target(o);
+			return pd_reg_alias_target(o);
 	}
 	return NULL;
 }
@@ -48,7 +48,7 @@ static void add_pointing_at(struct reg_pass *p, const char *host, struct names *
 	const struct pd_posting *posting = pd_config_posting(p->snap, PD_IX_SERVICE_BY_EXTERNAL_NAME, host);
 
 	for (size_t i = 0; i < posting->n; i++) {
-		struct name n = {reg_kube_host(p, posting->v[i]->key.name, posting->v[i]->key.ns),
+		struct name n = {pd_reg_kube_host(p, posting->v[i]->key.name, posting->v[i]->key.ns),
 				 posting->v[i]->key.ns};
 		bool known = false;
 
@@ -67,13 +67,13 @@ static int cmp_name(const void *x, const void *y)
 	return c ? c : strcmp(a->host, b->host);
 }
 
-const char *const *reg_aliases_of(struct reg_pass *p, const char *host, size_t *n)
+const char *const *pd_reg_aliases_of(struct reg_pass *p, const char *host, size_t *n)
 {
 	struct names found = {0};
 	const char **v;
 
 	*n = 0;
-	if (reg_alias_at(p, host))
+	if (pd_reg_alias_at(p, host))
 		return NULL;
 	add_pointing_at(p, host, &found);
 	for (size_t hops = 1, i = 0; hops < REG_ALIAS_HOPS_MAX && i < found.n; hops++)
@@ -119,7 +119,7 @@ static void add_vips(struct pd_service *s, const K8s__ServiceSpec *spec)
 	if (pd_empty(spec->clusterip) || pd_streq(spec->clusterip, "None") || s->resolution == PD_RES_ALIAS)
 		return;
 	s->n_vips = spec->n_clusterips > 1 ? spec->n_clusterips : 1;
-	s->vips = reg_strings_keep(&s->arena, spec->n_clusterips > 1 ? all : one, s->n_vips);
+	s->vips = pd_reg_strings_keep(&s->arena, spec->n_clusterips > 1 ? all : one, s->n_vips);
 }
 
 // A comma-separated list, cut in place: pieces in the tmp arena.
@@ -165,7 +165,7 @@ static void add_accounts(struct reg_pass *p, struct pd_service *s, const struct 
 	for (size_t i = 0; i < n_short; i++)
 		all[n_full + i] = pd_arena_printf(a, "spiffe://%s/ns/%s/sa/%s", p->r->trust_domain, s->ns, names[i]);
 	s->n_sans = n_full + n_short;
-	s->sans = reg_strings_keep(&s->arena, all, s->n_sans);
+	s->sans = pd_reg_strings_keep(&s->arena, all, s->n_sans);
 }
 
 static enum pd_resolution resolution_of(const K8s__ServiceSpec *spec, bool alias)
@@ -175,37 +175,38 @@ static enum pd_resolution resolution_of(const K8s__ServiceSpec *spec, bool alias
 	return alias ? PD_RES_ALIAS : PD_RES_EDS;
 }
 
-struct pd_service *reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host)
+struct pd_service *pd_reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host)
 {
 	const K8s__ServiceSpec *spec = spec_of(o);
 	struct pd_arena *a = &p->r->tmp;
 	struct reg_labels labels = {0}, selector = {0};
 	size_t n_export, n_aliases;
 	const char **export = split(a, pd_object_annotation(o, "networking.istio.io/exportTo"), &n_export);
-	const char *const *aliases = reg_aliases_of(p, host, &n_aliases);
-	const char *alias = reg_alias_target(o);
+	const char *const *aliases = pd_reg_aliases_of(p, host, &n_aliases);
+	const char *alias = pd_reg_alias_target(o);
 	struct pd_service *s;
 
-	reg_labels_add(a, &labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
-	reg_labels_add(a, &selector, REG_PAIRS(spec->selector), spec->n_selector);
-	s = reg_service_new(o, host, o->key.name,
-			    (labels.n + selector.n) * sizeof(struct pd_label) + spec->n_ports * sizeof(struct pd_port) +
-				    (spec->n_clusterips + 1 + n_export + n_aliases) * sizeof(char *));
+	pd_reg_labels_add(a, &labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
+	pd_reg_labels_add(a, &selector, REG_PAIRS(spec->selector), spec->n_selector);
+	s = pd_reg_service_new(o, host, o->key.name,
+			       (labels.n + selector.n) * sizeof(struct pd_label) +
+				       spec->n_ports * sizeof(struct pd_port) +
+				       (spec->n_clusterips + 1 + n_export + n_aliases) * sizeof(char *));
 	s->kubernetes = true;
 	s->resolution = resolution_of(spec, alias);
 	s->mesh_external = alias != NULL;
 	s->alias_of = pd_intern(alias);
 	add_vips(s, spec);
 	add_ports(s, spec);
-	s->labels = reg_labels_keep(&s->arena, &labels);
-	s->selector = reg_labels_keep(&s->arena, &selector);
-	s->export_to = reg_export(p, s, export, n_export);
-	s->aliases = reg_strings_keep(&s->arena, aliases, n_aliases);
+	s->labels = pd_reg_labels_keep(&s->arena, &labels);
+	s->selector = pd_reg_labels_keep(&s->arena, &selector);
+	s->export_to = pd_reg_export(p, s, export, n_export);
+	s->aliases = pd_reg_strings_keep(&s->arena, aliases, n_aliases);
 	s->n_aliases = n_aliases;
 	add_accounts(p, s, o);
 	s->node_local = pd_streq(spec->internaltrafficpolicy, "Local");
 	s->publish_not_ready = spec->publishnotreadyaddresses;
-	s->drains = reg_drains(&s->labels);
-	s->traffic_distribution = reg_traffic_distribution(p, o, spec->trafficdistribution);
+	s->drains = pd_reg_drains(&s->labels);
+	s->traffic_distribution = pd_reg_traffic_distribution(p, o, spec->trafficdistribution);
 	return s;
 }

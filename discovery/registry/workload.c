@@ -20,7 +20,7 @@ struct draft {
 	}
 #define N_STRINGS 13
 
-void reg_workload_release(struct pd_obj *o)
+void pd_reg_workload_release(struct pd_obj *o)
 {
 	struct pd_workload *w = (struct pd_workload *)o;
 	const char **strings[N_STRINGS] = STRINGS(w);
@@ -28,15 +28,15 @@ void reg_workload_release(struct pd_obj *o)
 
 	for (size_t i = 0; i < N_STRINGS; i++)
 		pd_unintern(*strings[i]);
-	reg_labels_drop(&w->labels);
-	reg_strings_drop(w->ips, w->n_ips);
+	pd_reg_labels_drop(&w->labels);
+	pd_reg_strings_drop(w->ips, w->n_ips);
 	pd_arena_free(&arena);
 }
 
 static const char *first_label(const struct reg_labels *l, const char *const *keys, const char *otherwise)
 {
 	for (; *keys; keys++) {
-		const char *v = reg_labels_get(l, *keys);
+		const char *v = pd_reg_labels_get(l, *keys);
 
 		if (v)
 			return v;
@@ -61,20 +61,20 @@ static void add_topology(struct pd_arena *a, struct draft *d, const char *networ
 	static const char *const keys[] = {"topology.kubernetes.io/region", "topology.kubernetes.io/zone",
 					   "topology.istio.io/subzone"};
 	const char *part = pd_or(d->w.locality, "");
-	const char *own = reg_labels_get(&d->labels, "topology.istio.io/network");
+	const char *own = pd_reg_labels_get(&d->labels, "topology.istio.io/network");
 
 	for (size_t i = 0; i < 3; i++) {
 		size_t n = strcspn(part, "/");
 
 		if (n)
-			reg_labels_set(a, &d->labels, keys[i], pd_arena_strndup(a, part, n));
+			pd_reg_labels_set(a, &d->labels, keys[i], pd_arena_strndup(a, part, n));
 		part += n + (part[n] == '/');
 	}
-	reg_labels_set(a, &d->labels, "topology.istio.io/cluster", d->w.cluster);
+	pd_reg_labels_set(a, &d->labels, "topology.istio.io/cluster", d->w.cluster);
 	if (!pd_empty(d->w.node))
-		reg_labels_set(a, &d->labels, "kubernetes.io/hostname", d->w.node);
+		pd_reg_labels_set(a, &d->labels, "kubernetes.io/hostname", d->w.node);
 	if (!pd_empty(network) && pd_empty(own))
-		reg_labels_set(a, &d->labels, "topology.istio.io/network", network);
+		pd_reg_labels_set(a, &d->labels, "topology.istio.io/network", network);
 }
 
 static uint64_t workload_hash(struct pd_workload *w)
@@ -84,7 +84,7 @@ static uint64_t workload_hash(struct pd_workload *w)
 
 	for (size_t i = 0; i < N_STRINGS; i++)
 		h = pd_hash_mix(h, pd_intern_hash(*strings[i]));
-	return reg_strings_hash(reg_labels_hash(h, &w->labels), w->ips, w->n_ips);
+	return pd_reg_strings_hash(pd_reg_labels_hash(h, &w->labels), w->ips, w->n_ips);
 }
 
 static struct pd_workload *finish(const struct draft *d)
@@ -95,11 +95,11 @@ static struct pd_workload *finish(const struct draft *d)
 	const char **strings[N_STRINGS] = STRINGS(w);
 
 	*w = d->w;
-	pd_obj_init(&w->obj, reg_workload_release);
+	pd_obj_init(&w->obj, pd_reg_workload_release);
 	for (size_t i = 0; i < N_STRINGS; i++)
 		*strings[i] = pd_intern(pd_or(*strings[i], ""));
-	w->labels = reg_labels_keep(&arena, &d->labels);
-	w->ips = reg_strings_keep(&arena, d->ips, d->n_ips);
+	w->labels = pd_reg_labels_keep(&arena, &d->labels);
+	w->ips = pd_reg_strings_keep(&arena, d->ips, d->n_ips);
 	w->n_ips = d->n_ips;
 	w->hash = workload_hash(w);
 	w->arena = arena;
@@ -143,7 +143,7 @@ static const char *either_label(const struct pd_object *o, const char *key, cons
 	return pd_empty(v) ? pd_or(pd_object_label(o, older), "") : v;
 }
 
-const char *reg_node_locality(struct pd_arena *a, const struct pd_object *node)
+const char *pd_reg_node_locality(struct pd_arena *a, const struct pd_object *node)
 {
 	const char *region, *zone, *subzone;
 
@@ -240,7 +240,7 @@ static struct pd_workload *build_pod(struct reg_pass *p, const struct pd_object 
 	const K8s__Pod *pod = (const K8s__Pod *)o->spec;
 	const K8s__PodSpec *spec = pod->spec ? pod->spec : &no_spec;
 	struct pd_arena *a = &p->r->tmp;
-	const struct reg_cluster *cluster = reg_cluster(p->r, o->key.cluster);
+	const struct reg_cluster *cluster = pd_reg_cluster(p->r, o->key.cluster);
 	struct draft d = {.w = {
 				  .name = o->key.name,
 				  .ns = o->key.ns,
@@ -252,11 +252,11 @@ static struct pd_workload *build_pod(struct reg_pass *p, const struct pd_object 
 				  .has_pod = true,
 			  }};
 
-	reg_labels_add(a, &d.labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
-	d.w.tls_istio = pd_streq(reg_labels_get(&d.labels, "security.istio.io/tlsMode"), "istio");
+	pd_reg_labels_add(a, &d.labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
+	d.w.tls_istio = pd_streq(pd_reg_labels_get(&d.labels, "security.istio.io/tlsMode"), "istio");
 	d.w.locality = label_locality(a, &d.labels);
 	if (!*d.w.locality)
-		d.w.locality = reg_node_locality(a, node_of(p, o, spec->nodename));
+		d.w.locality = pd_reg_node_locality(a, node_of(p, o, spec->nodename));
 	if (!pd_empty(spec->subdomain)) {
 		d.w.subdomain = spec->subdomain;
 		d.w.hostname = pd_or(spec->hostname, o->key.name);
@@ -264,7 +264,7 @@ static struct pd_workload *build_pod(struct reg_pass *p, const struct pd_object 
 	add_ips(a, &d, pod->status);
 	add_canonical(&d);
 	add_topology(a, &d, cluster->network);
-	d.w.network = pd_or(reg_labels_get(&d.labels, "topology.istio.io/network"), "");
+	d.w.network = pd_or(pd_reg_labels_get(&d.labels, "topology.istio.io/network"), "");
 	return finish(&d);
 }
 
@@ -273,7 +273,7 @@ static bool finished(const K8s__Pod *p)
 	return p->status && (pd_streq(p->status->phase, "Succeeded") || pd_streq(p->status->phase, "Failed"));
 }
 
-bool reg_pod_serves(const struct pd_object *o)
+bool pd_reg_pod_serves(const struct pd_object *o)
 {
 	const K8s__Pod *p = (const K8s__Pod *)o->spec;
 
@@ -298,14 +298,14 @@ static const char *primary_ip(const K8s__Pod *p)
 // The record filed under `ip`, if it is that of `o`; one more reference.
 static struct pd_workload *filed(struct reg_pass *p, const char *ip, const struct pd_object *o, bool pod)
 {
-	struct pd_workload *w = *ip ? reg_get(p->r, PD_IX_WORKLOAD, ip) : NULL;
+	struct pd_workload *w = *ip ? pd_reg_get(p->r, PD_IX_WORKLOAD, ip) : NULL;
 
 	if (!w || w->has_pod != pod || w->name != o->key.name || w->ns != o->key.ns || w->cluster != o->key.cluster)
 		return NULL;
 	return pd_obj_ref(w);
 }
 
-struct pd_workload *reg_workload_of_pod(struct reg_pass *p, const struct pd_object *o)
+struct pd_workload *pd_reg_workload_of_pod(struct reg_pass *p, const struct pd_object *o)
 {
 	struct pd_workload *w = filed(p, primary_ip((const K8s__Pod *)o->spec), o, true);
 
@@ -319,7 +319,7 @@ static struct pd_workload *build_entry(struct reg_pass *p, const struct pd_objec
 				       size_t n_more)
 {
 	struct pd_arena *a = &p->r->tmp;
-	const struct reg_cluster *cluster = reg_cluster(p->r, o->key.cluster);
+	const struct reg_cluster *cluster = pd_reg_cluster(p->r, o->key.cluster);
 	struct draft d = {.w = {
 				  .name = name,
 				  .ns = o->key.ns,
@@ -331,9 +331,9 @@ static struct pd_workload *build_entry(struct reg_pass *p, const struct pd_objec
 			  }};
 	const char *tls;
 
-	reg_labels_add(a, &d.labels, REG_PAIRS(e->labels), e->n_labels);
-	reg_labels_add(a, &d.labels, more, n_more);
-	tls = reg_labels_get(&d.labels, "security.istio.io/tlsMode");
+	pd_reg_labels_add(a, &d.labels, REG_PAIRS(e->labels), e->n_labels);
+	pd_reg_labels_add(a, &d.labels, more, n_more);
+	tls = pd_reg_labels_get(&d.labels, "security.istio.io/tlsMode");
 	d.w.tls_istio = tls ? pd_streq(tls, "istio") : !pd_empty(e->service_account);
 	d.w.locality = pd_empty(e->locality) ? label_locality(a, &d.labels) : e->locality;
 	add_canonical(&d);
@@ -350,7 +350,7 @@ static const char *entry_workload_name(const struct pd_object *o)
 	return name ? name : o->key.name;
 }
 
-struct pd_workload *reg_workload_of_entry(struct reg_pass *p, const struct pd_object *o)
+struct pd_workload *pd_reg_workload_of_entry(struct reg_pass *p, const struct pd_object *o)
 {
 	const Istio__WorkloadEntry *e = (const Istio__WorkloadEntry *)o->spec;
 	struct pd_workload *w = filed(p, e->address, o, false);
@@ -360,7 +360,7 @@ struct pd_workload *reg_workload_of_entry(struct reg_pass *p, const struct pd_ob
 	return build_entry(p, o, e, o->key.name, entry_workload_name(o), REG_PAIRS(o->meta->labels), o->meta->n_labels);
 }
 
-struct pd_workload *reg_workload_of_inline(struct reg_pass *p, const struct pd_object *o, size_t i)
+struct pd_workload *pd_reg_workload_of_inline(struct reg_pass *p, const struct pd_object *o, size_t i)
 {
 	const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)o->spec;
 	const char *name = pd_arena_printf(&p->r->tmp, "%s-%zu", o->key.name, i);
@@ -368,7 +368,7 @@ struct pd_workload *reg_workload_of_inline(struct reg_pass *p, const struct pd_o
 	return build_entry(p, o, se->endpoints[i], name, name, NULL, 0);
 }
 
-struct pd_workload *reg_workload_of_host(struct reg_pass *p, const struct pd_object *o)
+struct pd_workload *pd_reg_workload_of_host(struct reg_pass *p, const struct pd_object *o)
 {
 	struct draft d = {.w = {.ns = o->key.ns, .cluster = o->key.cluster, .workload_name = o->key.name}};
 
@@ -377,9 +377,9 @@ struct pd_workload *reg_workload_of_host(struct reg_pass *p, const struct pd_obj
 	return finish(&d);
 }
 
-struct pd_workload *reg_workload_bare(struct reg_pass *p, const char *name)
+struct pd_workload *pd_reg_workload_bare(struct reg_pass *p, const char *name)
 {
-	struct reg_cluster *c = (struct reg_cluster *)reg_cluster(p->r, name);
+	struct reg_cluster *c = (struct reg_cluster *)pd_reg_cluster(p->r, name);
 
 	if (!c->bare) {
 		struct draft d = {.w = {.cluster = name, .network = c->network}};
@@ -401,7 +401,7 @@ static bool parse_bool(const char *s)
 	return false;
 }
 
-bool reg_entry_healthy(const struct pd_object *o)
+bool pd_reg_entry_healthy(const struct pd_object *o)
 {
 	const Istio__IstioStatus *s = (const Istio__IstioStatus *)o->status;
 
@@ -433,9 +433,9 @@ static const struct pd_object *pod_at(struct reg_pass *p, const char *ip)
 	return best;
 }
 
-void reg_update_workload(struct reg_pass *p, const char *ip)
+void pd_reg_update_workload(struct reg_pass *p, const char *ip)
 {
-	struct pd_workload *old = reg_get(p->r, PD_IX_WORKLOAD, ip), *now = NULL;
+	struct pd_workload *old = pd_reg_get(p->r, PD_IX_WORKLOAD, ip), *now = NULL;
 	const struct pd_object *pod = pod_at(p, ip);
 	const struct pd_posting *entries;
 
@@ -454,5 +454,5 @@ void reg_update_workload(struct reg_pass *p, const char *ip)
 	if (old && now && old->hash == now->hash)
 		pd_obj_unref(now);
 	else if (old || now)
-		reg_put(p, PD_IX_WORKLOAD, ip, now, true);
+		pd_reg_put(p, PD_IX_WORKLOAD, ip, now, true);
 }

@@ -264,23 +264,23 @@ static bool dump_entry(const char *key, void *value, void *arg)
 	struct lines *lines = arg;
 	struct pd_buf b = {0};
 
-	if (release == reg_service_list_release) {
+	if (release == pd_reg_service_list_release) {
 		const struct pd_service_list *l = value;
 
 		pd_buf_printf(&b, "services %s\n", key);
 		for (size_t i = 0; i < l->n; i++)
 			dump_service(&b, l->v[i]);
-	} else if (release == reg_endpoints_release) {
+	} else if (release == pd_reg_endpoints_release) {
 		pd_buf_printf(&b, "endpoints %s\n", key);
 		dump_endpoints(&b, value);
-	} else if (release == reg_accounts_release) {
+	} else if (release == pd_reg_accounts_release) {
 		const struct pd_accounts *a = value;
 
 		pd_buf_printf(&b, "accounts %s", key);
 		dump_strings(&b, "", a->v, a->n);
 		pd_buf_adds(&b, "\n");
 	} else {
-		assert_true(release == reg_workload_release);
+		assert_true(release == pd_reg_workload_release);
 		pd_buf_printf(&b, "workload %s", key);
 		dump_workload(&b, value);
 		pd_buf_adds(&b, "\n");

@@ -352,12 +352,12 @@ static uint64_t record_hash(void *value)
 
 	if (!value)
 		return 0;
-	if (release == reg_endpoints_release)
+	if (release == pd_reg_endpoints_release)
 		return ((struct pd_endpoints *)value)->hash;
-	if (release == reg_workload_release)
+	if (release == pd_reg_workload_release)
 		return ((struct pd_workload *)value)->hash;
-	if (release == reg_accounts_release)
-		return reg_strings_hash(1, ((struct pd_accounts *)value)->v, ((struct pd_accounts *)value)->n);
+	if (release == pd_reg_accounts_release)
+		return pd_reg_strings_hash(1, ((struct pd_accounts *)value)->v, ((struct pd_accounts *)value)->n);
 	for (size_t i = 0; i < ((struct pd_service_list *)value)->n; i++)
 		h = pd_hash_mix(h, ((struct pd_service_list *)value)->v[i]->hash);
 	return h;
