@@ -146,6 +146,28 @@ void pd_issues_clear(struct pd_issues *is, const char *file)
 	pthread_mutex_unlock(&is->lock);
 }
 
+void pd_issues_drop(struct pd_issues *is, const char *origin, const char *object, const char *field)
+{
+	struct issue_file *f;
+	size_t kept = 0;
+
+	pthread_mutex_lock(&is->lock);
+	HASH_FIND(hh, is->files, origin, file_len(origin), f);
+	for (size_t i = 0; f && i < f->kept.n; i++) {
+		struct pd_issue *each = f->kept.v[i];
+
+		if (!strcmp(each->origin, origin) && !strcmp(each->object, object) && !strcmp(each->field, field))
+			free(each);
+		else
+			f->kept.v[kept++] = each;
+	}
+	if (f) {
+		is->kept -= f->kept.n - kept;
+		f->kept.n = kept;
+	}
+	pthread_mutex_unlock(&is->lock);
+}
+
 void pd_issues_each(struct pd_issues *is, void (*fn)(const struct pd_issue *, void *), void *arg)
 {
 	struct issue_file *f, *next;

@@ -29,6 +29,8 @@ void pd_issues_free(struct pd_issues **);
 void pd_issues_add(struct pd_issues *, const struct pd_issue *);
 // Drops all issues whose origin file (text before the last ':') is `file`.
 void pd_issues_clear(struct pd_issues *, const char *file);
+// Drops the issues with exactly this origin, object and field: one that was settled by something outside its file.
+void pd_issues_drop(struct pd_issues *, const char *origin, const char *object, const char *field);
 // Calls fn for each kept issue, those of one file in the order in which they were added. Holds the lock: fn must not call back.
 void pd_issues_each(struct pd_issues *, void (*fn)(const struct pd_issue *, void *), void *arg);
 // Issues in force, with those beyond PD_ISSUES_MAX.

@@ -29,8 +29,13 @@ static void test_by_file(void **state)
 	pd_issues_add(is, &b);
 	assert_int_equal(pd_issues_count(is), 3);
 	pd_issues_clear(is, "d/none.yaml");
+	pd_issues_drop(is, "d/a.yaml:3", "Service x/y", "other");
+	pd_issues_drop(is, "d/none.yaml:3", "", "");
+	assert_int_equal(pd_issues_count(is), 3);
 	pd_issues_each(is, collect, &out);
 	assert_non_null(strstr(out.p, "d/a.yaml:3|Service x/y|spec.ports[0]|bad\nd/a.yaml:9|||also bad\n"));
+	pd_issues_drop(is, "d/a.yaml:3", "Service x/y", "spec.ports[0]");
+	assert_int_equal(pd_issues_count(is), 2);
 	pd_issues_clear(is, "d/a.yaml");
 	assert_int_equal(pd_issues_count(is), 1);
 	pd_buf_reset(&out);
