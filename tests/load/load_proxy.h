@@ -26,6 +26,8 @@ enum {
 	PD_LOAD_SENDQ_MAX = 64,    // requests of a proxy that wait to be sent
 	PD_LOAD_WORKERS_MAX = 16,
 	PD_LOAD_PROXIES_MAX = 20000,
+	PD_LOAD_REFUSALS_MAX = 10, // of one proxy in a row; then it is broken
+	PD_LOAD_RETRY_MS = 500,    // Envoy's first pause after a refused stream; doubles
 };
 
 // What the recording of a response says of it: the phase in which it came.
@@ -49,6 +51,7 @@ struct pd_load_shared {
 	atomic_ullong unexpected; // resources that were not asked for
 	atomic_ullong last_rx_ns; // not reset
 	// States, never reset.
+	atomic_uint n_refused; // streams that were refused and tried again later
 	atomic_uint n_complete, n_seen, n_open, n_broken;
 };
 
@@ -85,6 +88,9 @@ struct pd_load_proxy {
 	grpc_call *call;
 	unsigned ops; // batches that have not come back
 	bool node_sent, sending, open, closing, reopen;
+	bool heard;        // a response came on this stream
+	unsigned refusals; // in a row
+	uint64_t retry_ns; // 0 = not waiting for another try
 	grpc_byte_buffer *received;
 	grpc_metadata_array initial_metadata, trailing_metadata;
 	grpc_status_code status;
@@ -107,7 +113,8 @@ struct pd_load_worker {
 	PD_VEC(uint32_t) added, dropped; // scratch
 	atomic_int command;
 	struct pd_waker waker;
-	unsigned live; // proxies with a call
+	unsigned live, waiting; // proxies with a call; proxies that will try again
+	uint64_t retry_look_ns; // when to look for those whose time has come
 	bool stopping;
 };
 

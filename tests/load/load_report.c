@@ -13,6 +13,8 @@ void pd_report_table(const struct pd_run *r, FILE *to)
 			p->rounds, p->first_ms, p->median_ms, p->last_ms, p->server_cpu_ms, p->client_cpu_ms,
 			p->bytes / 1e6, p->messages, p->resources, (double)p->rss_kb / 1024, (double)p->peak_kb / 1024);
 	}
+	if (atomic_load(&r->shared.n_refused) > 0)
+		fprintf(to, "%u streams were refused at first\n", atomic_load(&r->shared.n_refused));
 	for (unsigned i = 0; i < r->n_problems && i < PD_RUN_PROBLEMS_MAX; i++)
 		fprintf(to, "problem: %s\n", r->problems[i]);
 	if (r->n_problems > PD_RUN_PROBLEMS_MAX)
@@ -51,7 +53,7 @@ int pd_report_json(const struct pd_run *r, const char *path)
 		pd_buf_adds(&b, i ? ",\n  " : "\n  ");
 		put_result(&b, &r->results[i]);
 	}
-	pd_buf_adds(&b, "],\n \"problems\": [");
+	pd_buf_printf(&b, "],\n \"refused\": %u, \"problems\": [", atomic_load(&r->shared.n_refused));
 	for (unsigned i = 0; i < r->n_problems && i < PD_RUN_PROBLEMS_MAX; i++) {
 		pd_buf_adds(&b, i ? ", " : "");
 		pd_buf_json(&b, r->problems[i]);

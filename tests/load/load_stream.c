@@ -81,7 +81,7 @@ static void open_stream(struct pd_load_proxy *p)
 	grpc_slice method = grpc_slice_from_static_string(
 		p->delta ? "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 			 : "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources");
-	p->node_sent = p->sending = p->closing = p->reopen = false;
+	p->node_sent = p->sending = p->closing = p->reopen = p->heard = false;
 	p->channel = open_channel(w->shared);
 	p->call = grpc_channel_create_call(p->channel, NULL, GRPC_PROPAGATE_DEFAULTS, w->cq, method, NULL,
 					   gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
@@ -141,6 +141,8 @@ static void on_received(struct pd_load_proxy *p)
 	if (!p->received)
 		return; // the stream ends; the status will tell why
 	uint64_t now = pd_now_ns();
+	p->heard = true;
+	p->refusals = 0;
 	atomic_store(&sh->last_rx_ns, now);
 	atomic_fetch_add(&sh->bytes_in, grpc_byte_buffer_length(p->received));
 	if (!p->closing && !pd_proxy_receive(p, p->received, now)) {
@@ -153,11 +155,28 @@ static void on_received(struct pd_load_proxy *p)
 	receive(p);
 }
 
+// A server that has enough to do refuses new streams; an Envoy comes back a little later.
+static bool try_later(struct pd_load_proxy *p)
+{
+	if (p->heard || p->refusals == PD_LOAD_REFUSALS_MAX ||
+	    (p->status != GRPC_STATUS_RESOURCE_EXHAUSTED && p->status != GRPC_STATUS_UNAVAILABLE))
+		return false;
+	uint64_t pause_ms = (uint64_t)PD_LOAD_RETRY_MS << (p->refusals < 6 ? p->refusals : 6);
+	p->refusals++;
+	// Spread by the number of the proxy, as Envoy does by chance: between half and all of the pause.
+	p->retry_ns = pd_now_ns() + (pause_ms * 500000) + pause_ms * 500000 / 64 * (p->index * 37 % 64);
+	p->worker->waiting++;
+	atomic_fetch_add(&p->worker->shared->n_refused, 1);
+	return true;
+}
+
 static void on_status(struct pd_load_proxy *p)
 {
 	if (p->closing)
 		return;
 	p->closing = true;
+	if (try_later(p))
+		return;
 	atomic_fetch_add(&p->worker->shared->n_broken, 1);
 	char *details = grpc_slice_to_c_string(p->status_details);
 	pd_error("load", "proxy %u: the server ended the stream: status %d %s", p->index, (int)p->status, details);
@@ -204,11 +223,34 @@ static void on_command(struct pd_load_worker *w)
 	}
 }
 
+static void retry_due(struct pd_load_worker *w)
+{
+	uint64_t now = pd_now_ns();
+	if (now < w->retry_look_ns)
+		return;
+	w->retry_look_ns = now + 20000000;
+	for (uint32_t i = w->first; i < w->n_proxies; i += w->stride) {
+		struct pd_load_proxy *p = &w->proxies[i];
+		if (p->retry_ns == 0 || p->retry_ns > now || p->open)
+			continue;
+		p->retry_ns = 0;
+		w->waiting--;
+		open_stream(p);
+	}
+}
+
 static void *worker_main(void *arg)
 {
 	struct pd_load_worker *w = arg;
 	while (!w->stopping || w->live > 0) {
-		grpc_event e = grpc_completion_queue_next(w->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+		gpr_timespec until = gpr_inf_future(GPR_CLOCK_REALTIME);
+		if (w->waiting > 0 && !w->stopping) {
+			retry_due(w);
+			until = gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_millis(20, GPR_TIMESPAN));
+		}
+		grpc_event e = grpc_completion_queue_next(w->cq, until, NULL);
+		if (e.type == GRPC_QUEUE_TIMEOUT)
+			continue;
 		PD_ASSERT(e.type == GRPC_OP_COMPLETE);
 		if (e.tag == w)
 			on_command(w);
