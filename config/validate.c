@@ -105,13 +105,6 @@ void pd_check_duration(struct pd_validation *v, const struct pd_at *at, const Go
 		pd_find_error(v, at, "a duration must be at least 1ms");
 }
 
-bool pd_is_ip(const char *s)
-{
-	struct in6_addr a;
-
-	return inet_pton(AF_INET, s, &a) == 1 || inet_pton(AF_INET6, s, &a) == 1;
-}
-
 bool pd_is_cidr(const char *s)
 {
 	const char *slash = strchr(s, '/');

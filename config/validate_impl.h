@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/addr.h"
 #include "base/str.h"
 #include "config/validate.h"
 #include "google/protobuf/duration.pb-c.h"
@@ -32,7 +33,6 @@ void pd_check_host(struct pd_validation *v, const struct pd_at *at, const char *
 // A protocol name as istiod knows it ("HTTP", "grpc-web", …).
 void pd_check_protocol(struct pd_validation *v, const struct pd_at *at, const char *protocol);
 
-bool pd_is_ip(const char *s);
 bool pd_is_cidr(const char *s); // with or without a prefix length
 bool pd_is_tls_protocol(const char *protocol);
 
