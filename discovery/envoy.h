@@ -3,26 +3,42 @@
 #define DISCOVERY_ENVOY_H
 
 #include "api/pb.h"
+#include "envoy/config/accesslog/v3/accesslog.pb-c.h"
 #include "envoy/config/cluster/v3/cluster.pb-c.h"
 #include "envoy/config/core/v3/config_source.pb-c.h"
 #include "envoy/config/endpoint/v3/endpoint.pb-c.h"
+#include "envoy/config/listener/v3/listener.pb-c.h"
+#include "envoy/config/listener/v3/listener_components.pb-c.h"
+#include "envoy/config/route/v3/route.pb-c.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
+#include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h"
 
+typedef Envoy__Config__Accesslog__V3__AccessLog EnvoyAccessLog;
 typedef Envoy__Config__Core__V3__Address EnvoyAddress;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__CertificateValidationContext EnvoyCertificateValidationContext;
-typedef Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds EnvoyThresholds;
 typedef Envoy__Config__Cluster__V3__Cluster EnvoyCluster;
 typedef Envoy__Config__Endpoint__V3__ClusterLoadAssignment EnvoyClusterLoadAssignment;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__CommonTlsContext EnvoyCommonTlsContext;
 typedef Envoy__Config__Core__V3__ConfigSource EnvoyConfigSource;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__DownstreamTlsContext EnvoyDownstreamTlsContext;
+typedef Envoy__Config__Listener__V3__Filter EnvoyFilter;
+typedef Envoy__Config__Listener__V3__FilterChain EnvoyFilterChain;
+typedef Envoy__Config__Listener__V3__FilterChainMatch EnvoyFilterChainMatch;
+typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpFilter EnvoyHttpFilter;
+typedef Envoy__Extensions__Filters__Network__HttpConnectionManager__V3__HttpConnectionManager EnvoyHttpManager;
 typedef Envoy__Extensions__Upstreams__Http__V3__HttpProtocolOptions EnvoyHttpProtocolOptions;
 typedef Envoy__Config__Endpoint__V3__LbEndpoint EnvoyLbEndpoint;
+typedef Envoy__Config__Listener__V3__Listener EnvoyListener;
+typedef Envoy__Config__Listener__V3__ListenerFilter EnvoyListenerFilter;
 typedef Envoy__Config__Endpoint__V3__LocalityLbEndpoints EnvoyLocalityLbEndpoints;
 typedef Envoy__Config__Core__V3__Metadata EnvoyMetadata;
+typedef Envoy__Config__Route__V3__RouteConfiguration EnvoyRouteConfiguration;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig EnvoySdsSecretConfig;
 typedef Envoy__Config__Core__V3__SocketAddress EnvoySocketAddress;
+typedef Envoy__Extensions__Filters__Network__TcpProxy__V3__TcpProxy EnvoyTcpProxy;
+typedef Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds EnvoyThresholds;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__TlsParameters EnvoyTlsParameters;
 typedef Envoy__Config__Core__V3__TransportSocket EnvoyTransportSocket;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__UpstreamTlsContext EnvoyUpstreamTlsContext;
