@@ -1,6 +1,6 @@
 // The service registry: services, endpoints and workloads, made of Kubernetes objects and ServiceEntries as istiod does
 // (reference: sidecar-and-gateway-xds.md §12). Records are immutable, reference-counted and live in the snapshot; strings in
-// them are interned or live in the record.
+// them are interned, arrays are part of the record.
 //
 // Derived indexes (tokens as in config/store.h):
 //   PD_IX_SERVICE   "HOST"          struct pd_service_list: every service with this host name
@@ -184,7 +184,6 @@ struct pd_endpoints {
 	size_t n_sources;
 	const struct pd_object *const *sources; // one reference each
 	uint64_t hash;
-	struct pd_arena arena;
 };
 struct pd_accounts {
 	struct pd_obj obj;

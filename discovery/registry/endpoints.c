@@ -11,7 +11,6 @@ void pd_reg_endpoint_add(struct reg_pass *p, struct reg_endpoints *out, struct p
 void pd_reg_endpoints_release(struct pd_obj *o)
 {
 	struct pd_endpoints *e = (struct pd_endpoints *)o;
-	struct pd_arena arena = e->arena;
 
 	for (size_t i = 0; i < e->n; i++) {
 		pd_obj_unref(e->v[i].workload);
@@ -21,7 +20,7 @@ void pd_reg_endpoints_release(struct pd_obj *o)
 	for (size_t i = 0; i < e->n_sources; i++)
 		pd_obj_unref((void *)e->sources[i]);
 	pd_unintern(e->ns);
-	pd_arena_free(&arena);
+	free(e);
 }
 
 void pd_reg_accounts_release(struct pd_obj *o)
@@ -61,12 +60,15 @@ static size_t count_runs(const struct reg_endpoints *in)
 static struct pd_endpoints *endpoints_new(const char *ns, const struct reg_endpoints *in)
 {
 	size_t runs = count_runs(in), r = 0;
-	struct pd_arena arena = {.first_chunk = sizeof(struct pd_endpoints) + in->n * sizeof(struct pd_endpoint) +
-						runs * sizeof(void *) + 48};
-	struct pd_endpoints *e = PD_NEW(&arena, struct pd_endpoints);
-	struct pd_endpoint *v = PD_NEWN(&arena, struct pd_endpoint, in->n);
-	const struct pd_object **sources = PD_NEWN(&arena, const struct pd_object *, runs);
+	struct reg_block b;
+	struct pd_endpoints *e =
+		reg_block_new(&b, sizeof(*e) + in->n * sizeof(struct pd_endpoint) + runs * sizeof(e->sources[0]));
+	struct pd_endpoint *v;
+	const struct pd_object **sources;
 
+	reg_block_take(&b, sizeof(*e));
+	v = reg_block_take(&b, in->n * sizeof(*v));
+	sources = reg_block_take(&b, runs * sizeof(*sources));
 	pd_obj_init(&e->obj, pd_reg_endpoints_release);
 	for (size_t i = 0; i < in->n; i++) {
 		v[i] = in->v[i];
@@ -82,7 +84,6 @@ static struct pd_endpoints *endpoints_new(const char *ns, const struct reg_endpo
 	e->n_sources = runs;
 	e->sources = sources;
 	e->hash = endpoints_hash(e);
-	e->arena = arena;
 	return e;
 }
 

@@ -88,6 +88,28 @@ const char *pd_reg_kube_host(struct reg_pass *p, const char *name, const char *n
 bool pd_reg_kube_name(const struct pd_registry *r, struct pd_arena *a, const char *host, const char **name,
 		      const char **ns);
 
+// ---- records --------------------------------------------------------------------------------------------------------
+// A record and its arrays are one block of exactly the size needed: there are several for each service of the mesh.
+struct reg_block {
+	char *next, *end;
+};
+static inline void *reg_block_new(struct reg_block *b, size_t size)
+{
+	char *p = pd_xcalloc(1, size);
+
+	*b = (struct reg_block){p, p + size};
+	return p;
+}
+// The next `size` bytes. All parts of a record are multiples of a pointer's size.
+static inline void *reg_block_take(struct reg_block *b, size_t size)
+{
+	char *p = b->next;
+
+	PD_ASSERT(size % sizeof(void *) == 0 && size <= (size_t)(b->end - p));
+	b->next += size;
+	return p;
+}
+
 // ---- labels.c -------------------------------------------------------------------------------------------------------
 // All map<string, string> entries that protobuf-c generates have this layout.
 struct reg_pair {
@@ -105,7 +127,11 @@ void pd_reg_labels_set(struct pd_arena *a, struct reg_labels *l, const char *key
 void pd_reg_labels_add(struct pd_arena *a, struct reg_labels *l, const struct reg_pair *const *v, size_t n);
 const char *pd_reg_labels_get(const struct reg_labels *l, const char *key); // NULL if absent
 // Copies them into a record, interned.
-struct pd_labels pd_reg_labels_keep(struct pd_arena *record, const struct reg_labels *l);
+struct pd_labels pd_reg_labels_keep(struct reg_block *record, const struct pd_labels *l);
+static inline struct pd_labels reg_labels_view(const struct reg_labels *l)
+{
+	return (struct pd_labels){l->n, l->v};
+}
 void pd_reg_labels_drop(const struct pd_labels *l);
 uint64_t pd_reg_labels_hash(uint64_t h, const struct pd_labels *l);
 // "NS/KEY=VALUE" of the first pair, in `a`; NULL for none.
@@ -122,7 +148,7 @@ struct reg_candidates pd_reg_candidates(struct reg_pass *p, unsigned index, enum
 					const struct pd_labels *selector);
 
 // ---- arrays of interned strings ---------------------------------------------------------------------------------------
-const char *const *pd_reg_strings_keep(struct pd_arena *record, const char *const *v, size_t n);
+const char *const *pd_reg_strings_keep(struct reg_block *record, const char *const *v, size_t n);
 void pd_reg_strings_drop(const char *const *v, size_t n);
 uint64_t pd_reg_strings_hash(uint64_t h, const char *const *v, size_t n);
 static inline uint64_t reg_hash_str(uint64_t h, const char *s)
@@ -146,11 +172,8 @@ const char *pd_reg_node_locality(struct pd_arena *a, const struct pd_object *nod
 bool pd_reg_entry_healthy(const struct pd_object *entry);
 
 // ---- service.c --------------------------------------------------------------------------------------------------------
-// A new record with one reference of which `source`, names and age are set; the rest is the caller's. `size` is what the
-// caller expects to take from its arena.
-struct pd_service *pd_reg_service_new(const struct pd_object *source, const char *host, const char *name, size_t size);
 // exportTo as written; an empty list means the mesh's default.
-struct pd_export pd_reg_export(struct reg_pass *p, struct pd_service *s, const char *const *v, size_t n);
+struct pd_export pd_reg_export(struct reg_pass *p, const char *own_ns, const char *const *v, size_t n);
 // "PreferSameZone", "PreferSameNode" or NULL; `spec` may be NULL.
 const char *pd_reg_traffic_distribution(struct reg_pass *p, const struct pd_object *o, const char *spec);
 bool pd_reg_drains(const struct pd_labels *labels);
@@ -158,9 +181,9 @@ void pd_reg_update_services(struct reg_pass *p, const char *host);
 struct pd_service_list *pd_reg_service_list_new(struct pd_service **v, size_t n); // takes the references
 void pd_reg_update_targets(struct reg_pass *p, const char *key);
 
-// Everything but the hash.
-struct pd_service *pd_reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host);
-struct pd_service *pd_reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host);
+// Drafts: strings are borrowed, arrays live in the tmp arena; no hash, no references.
+struct pd_service pd_reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host);
+struct pd_service pd_reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host);
 #define REG_ALIAS_HOPS_MAX 16 // ExternalNames that point to one another
 // What the Service with this host name is an alias of (borrowed from the snapshot), or NULL; the first cluster that has it
 // decides.

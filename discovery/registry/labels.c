@@ -74,9 +74,9 @@ const char *pd_reg_labels_get(const struct reg_labels *l, const char *key)
 
 // ---- in records ---------------------------------------------------------------------------------------------------------
 
-struct pd_labels pd_reg_labels_keep(struct pd_arena *record, const struct reg_labels *l)
+struct pd_labels pd_reg_labels_keep(struct reg_block *record, const struct pd_labels *l)
 {
-	struct pd_label *v = l->n ? PD_NEWN(record, struct pd_label, l->n) : NULL;
+	struct pd_label *v = reg_block_take(record, l->n * sizeof(*v));
 
 	for (size_t i = 0; i < l->n; i++)
 		v[i] = (struct pd_label){pd_intern(l->v[i].key), pd_intern(l->v[i].value)};
@@ -99,9 +99,9 @@ uint64_t pd_reg_labels_hash(uint64_t h, const struct pd_labels *l)
 	return h;
 }
 
-const char *const *pd_reg_strings_keep(struct pd_arena *record, const char *const *v, size_t n)
+const char *const *pd_reg_strings_keep(struct reg_block *record, const char *const *v, size_t n)
 {
-	const char **kept = n ? PD_NEWN(record, const char *, n) : NULL;
+	const char **kept = reg_block_take(record, n * sizeof(*kept));
 
 	for (size_t i = 0; i < n; i++)
 		kept[i] = pd_intern(v[i]);

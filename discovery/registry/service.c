@@ -26,7 +26,6 @@ bool pd_export_visible(const struct pd_export *e, const char *ns)
 static void service_release(struct pd_obj *o)
 {
 	struct pd_service *s = (struct pd_service *)o;
-	struct pd_arena arena = s->arena;
 
 	pd_unintern(s->host);
 	pd_unintern(s->name);
@@ -45,23 +44,7 @@ static void service_release(struct pd_obj *o)
 	pd_reg_strings_drop(s->aliases, s->n_aliases);
 	pd_reg_strings_drop(s->sans, s->n_sans);
 	pd_obj_unref((void *)s->source);
-	pd_arena_free(&arena);
-}
-
-struct pd_service *pd_reg_service_new(const struct pd_object *source, const char *host, const char *name, size_t size)
-{
-	struct pd_arena arena = {.first_chunk = sizeof(struct pd_service) + size + 8 * 16};
-	struct pd_service *s = PD_NEW(&arena, struct pd_service);
-
-	pd_obj_init(&s->obj, service_release);
-	s->host = pd_intern(host);
-	s->name = pd_intern(name);
-	s->ns = pd_intern_ref(source->key.ns);
-	s->cluster = pd_intern_ref(source->key.cluster);
-	s->created_ns = source->created_ns;
-	s->source = pd_obj_ref((void *)source);
-	s->arena = arena;
-	return s;
+	free(s);
 }
 
 static uint64_t ports_hash(uint64_t h, const struct pd_service *s)
@@ -94,9 +77,51 @@ static uint64_t service_hash(const struct pd_service *s)
 	return reg_hash_str(reg_hash_str(h, s->alias_of), s->traffic_distribution);
 }
 
+static const struct pd_port *keep_ports(struct reg_block *b, const struct pd_port *v, size_t n)
+{
+	struct pd_port *kept = reg_block_take(b, n * sizeof(*kept));
+
+	for (size_t i = 0; i < n; i++) {
+		kept[i] = v[i];
+		kept[i].name = pd_intern(v[i].name);
+		kept[i].target_name = pd_intern(v[i].target_name);
+	}
+	return kept;
+}
+
+// The record of a draft.
+static struct pd_service *finish(const struct pd_service *d)
+{
+	size_t strings = d->n_vips + d->n_auto_vips + d->export_to.n + d->n_aliases + d->n_sans;
+	struct reg_block b;
+	struct pd_service *s = reg_block_new(&b, sizeof(*s) + d->n_ports * sizeof(struct pd_port) +
+							 (d->labels.n + d->selector.n) * sizeof(struct pd_label) +
+							 strings * sizeof(char *));
+
+	reg_block_take(&b, sizeof(*s));
+	*s = *d;
+	pd_obj_init(&s->obj, service_release);
+	s->host = pd_intern(d->host);
+	s->name = pd_intern(d->name);
+	s->ns = pd_intern(d->ns);
+	s->cluster = pd_intern(d->cluster);
+	s->alias_of = pd_intern(d->alias_of);
+	s->ports = keep_ports(&b, d->ports, d->n_ports);
+	s->labels = pd_reg_labels_keep(&b, &d->labels);
+	s->selector = pd_reg_labels_keep(&b, &d->selector);
+	s->export_to.ns = pd_reg_strings_keep(&b, d->export_to.ns, d->export_to.n);
+	s->vips = pd_reg_strings_keep(&b, d->vips, d->n_vips);
+	s->auto_vips = pd_reg_strings_keep(&b, d->auto_vips, d->n_auto_vips);
+	s->aliases = pd_reg_strings_keep(&b, d->aliases, d->n_aliases);
+	s->sans = pd_reg_strings_keep(&b, d->sans, d->n_sans);
+	s->source = pd_obj_ref((void *)d->source);
+	s->hash = service_hash(s);
+	return s;
+}
+
 // ---- parts that both kinds have ---------------------------------------------------------------------------------------------
 
-struct pd_export pd_reg_export(struct reg_pass *p, struct pd_service *s, const char *const *v, size_t n)
+struct pd_export pd_reg_export(struct reg_pass *p, const char *own_ns, const char *const *v, size_t n)
 {
 	struct pd_export e = {0};
 	const char **ns;
@@ -112,9 +137,9 @@ struct pd_export pd_reg_export(struct reg_pass *p, struct pd_service *s, const c
 	e.none &= !e.all;
 	if (e.all || e.none || !n)
 		return e;
-	e.ns = ns = PD_NEWN(&s->arena, const char *, n);
+	e.ns = ns = PD_NEWN(&p->r->tmp, const char *, n);
 	for (size_t i = 0; i < n; i++)
-		ns[e.n++] = pd_intern(pd_streq(v[i], ".") ? s->ns : v[i]);
+		ns[e.n++] = pd_streq(v[i], ".") ? own_ns : v[i];
 	return e;
 }
 
@@ -229,7 +254,7 @@ static bool equal_exports(const struct pd_export *a, const struct pd_export *b)
 
 // ServiceEntries of one namespace may share a host and bring its ports in pieces: the oldest gets those of the others, unless
 // they disagree on what kind of service it is.
-static void absorb_ports(struct pd_service *s, const struct pd_service *younger)
+static void absorb_ports(struct pd_arena *a, struct pd_service *s, const struct pd_service *younger)
 {
 	struct pd_port *v;
 
@@ -237,57 +262,57 @@ static void absorb_ports(struct pd_service *s, const struct pd_service *younger)
 	    !equal_labels(&s->labels, &younger->labels) || !equal_labels(&s->selector, &younger->selector) ||
 	    !equal_exports(&s->export_to, &younger->export_to))
 		return;
-	for (size_t i = 0; i < younger->n_ports; i++) {
-		if (pd_service_port(s, younger->ports[i].port))
-			continue;
-		v = PD_NEWN(&s->arena, struct pd_port, s->n_ports + 1);
-		if (s->n_ports)
-			memcpy(v, s->ports, s->n_ports * sizeof(*v));
-		v[s->n_ports] = younger->ports[i];
-		pd_intern_ref(v[s->n_ports].name);
-		pd_intern_ref(v[s->n_ports].target_name);
-		s->ports = v;
-		s->n_ports++;
-	}
+	v = PD_NEWN(a, struct pd_port, s->n_ports + younger->n_ports);
+	for (size_t i = 0; i < s->n_ports; i++)
+		v[i] = s->ports[i];
+	s->ports = v;
+	for (size_t i = 0; i < younger->n_ports; i++)
+		if (!pd_service_port(s, younger->ports[i].port))
+			v[s->n_ports++] = younger->ports[i];
 }
 
-static void collect(struct reg_pass *p, const char *host, struct services *out)
+struct drafts {
+	struct pd_service *v;
+	size_t n, cap;
+};
+
+static void collect(struct reg_pass *p, const char *host, struct drafts *out)
 {
 	const struct pd_posting *entries = pd_config_posting(p->snap, PD_IX_SE_BY_HOST, host);
+	struct pd_arena *a = &p->r->tmp;
 	const char *name, *ns;
 	size_t first_entry;
 
-	if (pd_reg_kube_name(p->r, &p->r->tmp, host, &name, &ns)) {
+	if (pd_reg_kube_name(p->r, a, host, &name, &ns)) {
 		for (size_t i = 0; i < p->r->clusters.n; i++) {
 			const struct pd_object *o =
 				pd_config_get(p->snap, PD_KIND_SERVICE, p->r->clusters.v[i].name, ns, name);
 
 			if (o)
-				pd_vec_push_a(&p->r->tmp, out, pd_reg_service_of_kube(p, o, host));
+				pd_vec_push_a(a, out, pd_reg_service_of_kube(p, o, host));
 		}
 	}
 	first_entry = out->n;
 	for (size_t i = 0; i < entries->n; i++)
-		pd_vec_push_a(&p->r->tmp, out, pd_reg_service_of_entry(p, entries->v[i], host));
+		pd_vec_push_a(a, out, pd_reg_service_of_entry(p, entries->v[i], host));
 	for (size_t i = first_entry; i < out->n; i++)
 		for (size_t k = i + 1; k < out->n; k++)
-			absorb_ports(out->v[i], out->v[k]);
-	for (size_t i = 0; i < out->n; i++)
-		out->v[i]->hash = service_hash(out->v[i]);
+			absorb_ports(a, &out->v[i], &out->v[k]);
 }
 
-// Where an old record says the same about the same object it stays: readers' pointers stay equal.
-static void keep_old(const struct pd_service_list *old, struct services *now)
+// The record of a draft: an old one that says the same about the same object, so that readers' pointers stay equal, or else a
+// new one.
+static struct pd_service *record_of(const struct pd_service_list *old, const struct pd_service *draft)
 {
-	for (size_t i = 0; i < now->n; i++) {
-		for (size_t k = 0; old && k < old->n; k++) {
-			if (old->v[k]->hash != now->v[i]->hash || old->v[k]->source != now->v[i]->source)
-				continue;
-			pd_obj_unref(now->v[i]);
-			now->v[i] = pd_obj_ref(old->v[k]);
-			break;
-		}
+	struct pd_service *s = finish(draft);
+
+	for (size_t i = 0; old && i < old->n; i++) {
+		if (old->v[i]->hash != s->hash || old->v[i]->source != s->source)
+			continue;
+		pd_obj_unref(s);
+		return pd_obj_ref(old->v[i]);
 	}
+	return s;
 }
 
 static void mark_targets(struct reg_pass *p, const struct pd_service_list *l)
@@ -301,10 +326,12 @@ void pd_reg_update_services(struct reg_pass *p, const char *host)
 {
 	struct pd_service_list *old = pd_obj_ref(pd_reg_get(p->r, PD_IX_SERVICE, host)), *list = NULL;
 	struct services now = {0};
+	struct drafts drafts = {0};
 
 	pd_arena_reset(&p->r->tmp);
-	collect(p, host, &now);
-	keep_old(old, &now);
+	collect(p, host, &drafts);
+	for (size_t i = 0; i < drafts.n; i++)
+		pd_vec_push_a(&p->r->tmp, &now, record_of(old, &drafts.v[i]));
 	if (now.n)
 		list = pd_reg_service_list_new(now.v, now.n);
 	if (!old || !list || !same_records(old, list)) {

@@ -20,7 +20,7 @@ static void add_vips(struct reg_pass *p, struct pd_service *s, const Istio__Serv
 		v[s->n_vips] = address_of(&p->r->tmp, se->addresses[i]);
 		s->n_vips += v[s->n_vips] != NULL;
 	}
-	s->vips = pd_reg_strings_keep(&s->arena, v, s->n_vips);
+	s->vips = v;
 }
 
 // What was allocated for the host, by whoever writes the status. A label turns it off.
@@ -39,7 +39,7 @@ static void add_auto_vips(struct reg_pass *p, struct pd_service *s, const struct
 		if (pd_streq(status->addresses[i]->host, s->host) &&
 		    address_of(&p->r->tmp, status->addresses[i]->value))
 			v[s->n_auto_vips++] = status->addresses[i]->value;
-	s->auto_vips = pd_reg_strings_keep(&s->arena, v, s->n_auto_vips);
+	s->auto_vips = v;
 }
 
 static enum pd_resolution resolution_of(const Istio__ServiceEntry *se)
@@ -58,12 +58,12 @@ static enum pd_resolution resolution_of(const Istio__ServiceEntry *se)
 	}
 }
 
-static void add_ports(struct pd_service *s, const Istio__ServiceEntry *se)
+static void add_ports(struct pd_arena *a, struct pd_service *s, const Istio__ServiceEntry *se)
 {
-	struct pd_port *v = PD_NEWN(&s->arena, struct pd_port, se->n_ports);
+	struct pd_port *v = PD_NEWN(a, struct pd_port, se->n_ports);
 
 	for (size_t i = 0; i < se->n_ports; i++) {
-		v[i].name = pd_intern(pd_or(se->ports[i]->name, ""));
+		v[i].name = pd_or(se->ports[i]->name, "");
 		v[i].port = se->ports[i]->number;
 		v[i].target_port = se->ports[i]->target_port;
 		v[i].protocol = pd_protocol_parse(se->ports[i]->protocol);
@@ -72,37 +72,36 @@ static void add_ports(struct pd_service *s, const Istio__ServiceEntry *se)
 	s->n_ports = se->n_ports;
 }
 
-struct pd_service *pd_reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host)
+struct pd_service pd_reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host)
 {
 	const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)o->spec;
 	struct pd_arena *a = &p->r->tmp;
 	struct reg_labels labels = {0}, selector = {0};
-	size_t n_aliases;
-	const char *const *aliases = pd_reg_aliases_of(p, host, &n_aliases);
-	struct pd_service *s;
+	struct pd_service s = {
+		.host = host,
+		.name = host,
+		.ns = o->key.ns,
+		.cluster = o->key.cluster,
+		.created_ns = o->created_ns,
+		.mesh_external = se->location == ISTIO__SERVICE_ENTRY__LOCATION__MESH_EXTERNAL,
+		.resolution = resolution_of(se),
+		.sans = (const char *const *)se->subject_alt_names,
+		.n_sans = se->n_subject_alt_names,
+		.traffic_distribution = pd_reg_traffic_distribution(p, o, NULL),
+		.source = o,
+	};
 
 	pd_reg_labels_add(a, &labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
 	if (se->workload_selector)
 		pd_reg_labels_add(a, &selector, REG_PAIRS(se->workload_selector->labels),
 				  se->workload_selector->n_labels);
-	s = pd_reg_service_new(o, host, host,
-			       (labels.n + selector.n) * sizeof(struct pd_label) +
-				       se->n_ports * sizeof(struct pd_port) +
-				       (se->n_addresses + se->n_export_to + n_aliases + se->n_subject_alt_names) *
-					       sizeof(char *));
-	s->mesh_external = se->location == ISTIO__SERVICE_ENTRY__LOCATION__MESH_EXTERNAL;
-	s->resolution = resolution_of(se);
-	add_vips(p, s, se);
-	add_auto_vips(p, s, o);
-	add_ports(s, se);
-	s->labels = pd_reg_labels_keep(&s->arena, &labels);
-	s->selector = pd_reg_labels_keep(&s->arena, &selector);
-	s->export_to = pd_reg_export(p, s, (const char *const *)se->export_to, se->n_export_to);
-	s->aliases = pd_reg_strings_keep(&s->arena, aliases, n_aliases);
-	s->n_aliases = n_aliases;
-	s->sans = pd_reg_strings_keep(&s->arena, (const char *const *)se->subject_alt_names, se->n_subject_alt_names);
-	s->n_sans = se->n_subject_alt_names;
-	s->drains = pd_reg_drains(&s->labels);
-	s->traffic_distribution = pd_reg_traffic_distribution(p, o, NULL);
+	s.labels = reg_labels_view(&labels);
+	s.selector = reg_labels_view(&selector);
+	s.drains = pd_reg_drains(&s.labels);
+	add_vips(p, &s, se);
+	add_auto_vips(p, &s, o);
+	add_ports(a, &s, se);
+	s.export_to = pd_reg_export(p, s.ns, (const char *const *)se->export_to, se->n_export_to);
+	s.aliases = pd_reg_aliases_of(p, host, &s.n_aliases);
 	return s;
 }

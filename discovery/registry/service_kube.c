@@ -91,18 +91,18 @@ const char *const *pd_reg_aliases_of(struct reg_pass *p, const char *host, size_
 
 // ---- the record -----------------------------------------------------------------------------------------------------------
 
-static void add_ports(struct pd_service *s, const K8s__ServiceSpec *spec)
+static void add_ports(struct pd_arena *a, struct pd_service *s, const K8s__ServiceSpec *spec)
 {
-	struct pd_port *v = PD_NEWN(&s->arena, struct pd_port, spec->n_ports);
+	struct pd_port *v = PD_NEWN(a, struct pd_port, spec->n_ports);
 
 	for (size_t i = 0; i < spec->n_ports; i++) {
 		const K8s__ServicePort *p = spec->ports[i];
 		const K8s__IntOrString *target = p->targetport;
 
-		v[i].name = pd_intern(pd_or(p->name, ""));
+		v[i].name = pd_or(p->name, "");
 		v[i].port = (uint32_t)p->port;
 		if (target && target->type == 1)
-			v[i].target_name = pd_empty(target->strval) ? NULL : pd_intern(target->strval);
+			v[i].target_name = pd_empty(target->strval) ? NULL : target->strval;
 		else if (target && target->intval > 0)
 			v[i].target_port = (uint32_t)target->intval;
 		v[i].protocol = pd_protocol_of(p->protocol, p->appprotocol, p->name, v[i].port);
@@ -113,13 +113,10 @@ static void add_ports(struct pd_service *s, const K8s__ServiceSpec *spec)
 
 static void add_vips(struct pd_service *s, const K8s__ServiceSpec *spec)
 {
-	const char *const *all = (const char *const *)spec->clusterips;
-	const char *one[1] = {spec->clusterip};
-
 	if (pd_empty(spec->clusterip) || pd_streq(spec->clusterip, "None") || s->resolution == PD_RES_ALIAS)
 		return;
 	s->n_vips = spec->n_clusterips > 1 ? spec->n_clusterips : 1;
-	s->vips = pd_reg_strings_keep(&s->arena, spec->n_clusterips > 1 ? all : one, s->n_vips);
+	s->vips = (const char *const *)(spec->n_clusterips > 1 ? spec->clusterips : &spec->clusterip);
 }
 
 // A comma-separated list, cut in place: pieces in the tmp arena.
@@ -165,7 +162,7 @@ static void add_accounts(struct reg_pass *p, struct pd_service *s, const struct 
 	for (size_t i = 0; i < n_short; i++)
 		all[n_full + i] = pd_arena_printf(a, "spiffe://%s/ns/%s/sa/%s", p->r->trust_domain, s->ns, names[i]);
 	s->n_sans = n_full + n_short;
-	s->sans = pd_reg_strings_keep(&s->arena, all, s->n_sans);
+	s->sans = all;
 }
 
 static enum pd_resolution resolution_of(const K8s__ServiceSpec *spec, bool alias)
@@ -175,38 +172,39 @@ static enum pd_resolution resolution_of(const K8s__ServiceSpec *spec, bool alias
 	return alias ? PD_RES_ALIAS : PD_RES_EDS;
 }
 
-struct pd_service *pd_reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host)
+struct pd_service pd_reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host)
 {
 	const K8s__ServiceSpec *spec = spec_of(o);
+	const char *alias = pd_reg_alias_target(o);
 	struct pd_arena *a = &p->r->tmp;
 	struct reg_labels labels = {0}, selector = {0};
-	size_t n_export, n_aliases;
+	size_t n_export;
 	const char **export = split(a, pd_object_annotation(o, "networking.istio.io/exportTo"), &n_export);
-	const char *const *aliases = pd_reg_aliases_of(p, host, &n_aliases);
-	const char *alias = pd_reg_alias_target(o);
-	struct pd_service *s;
+	struct pd_service s = {
+		.host = host,
+		.name = o->key.name,
+		.ns = o->key.ns,
+		.cluster = o->key.cluster,
+		.created_ns = o->created_ns,
+		.kubernetes = true,
+		.mesh_external = alias != NULL,
+		.resolution = resolution_of(spec, alias),
+		.alias_of = alias,
+		.node_local = pd_streq(spec->internaltrafficpolicy, "Local"),
+		.publish_not_ready = spec->publishnotreadyaddresses,
+		.traffic_distribution = pd_reg_traffic_distribution(p, o, spec->trafficdistribution),
+		.source = o,
+	};
 
 	pd_reg_labels_add(a, &labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
 	pd_reg_labels_add(a, &selector, REG_PAIRS(spec->selector), spec->n_selector);
-	s = pd_reg_service_new(o, host, o->key.name,
-			       (labels.n + selector.n) * sizeof(struct pd_label) +
-				       spec->n_ports * sizeof(struct pd_port) +
-				       (spec->n_clusterips + 1 + n_export + n_aliases) * sizeof(char *));
-	s->kubernetes = true;
-	s->resolution = resolution_of(spec, alias);
-	s->mesh_external = alias != NULL;
-	s->alias_of = pd_intern(alias);
-	add_vips(s, spec);
-	add_ports(s, spec);
-	s->labels = pd_reg_labels_keep(&s->arena, &labels);
-	s->selector = pd_reg_labels_keep(&s->arena, &selector);
-	s->export_to = pd_reg_export(p, s, export, n_export);
-	s->aliases = pd_reg_strings_keep(&s->arena, aliases, n_aliases);
-	s->n_aliases = n_aliases;
-	add_accounts(p, s, o);
-	s->node_local = pd_streq(spec->internaltrafficpolicy, "Local");
-	s->publish_not_ready = spec->publishnotreadyaddresses;
-	s->drains = pd_reg_drains(&s->labels);
-	s->traffic_distribution = pd_reg_traffic_distribution(p, o, spec->trafficdistribution);
+	s.labels = reg_labels_view(&labels);
+	s.selector = reg_labels_view(&selector);
+	s.drains = pd_reg_drains(&s.labels);
+	add_vips(&s, spec);
+	add_ports(a, &s, spec);
+	s.export_to = pd_reg_export(p, s.ns, export, n_export);
+	s.aliases = pd_reg_aliases_of(p, host, &s.n_aliases);
+	add_accounts(p, &s, o);
 	return s;
 }

@@ -24,13 +24,12 @@ void pd_reg_workload_release(struct pd_obj *o)
 {
 	struct pd_workload *w = (struct pd_workload *)o;
 	const char **strings[N_STRINGS] = STRINGS(w);
-	struct pd_arena arena = w->arena;
 
 	for (size_t i = 0; i < N_STRINGS; i++)
 		pd_unintern(*strings[i]);
 	pd_reg_labels_drop(&w->labels);
 	pd_reg_strings_drop(w->ips, w->n_ips);
-	pd_arena_free(&arena);
+	free(w);
 }
 
 static const char *first_label(const struct reg_labels *l, const char *const *keys, const char *otherwise)
@@ -89,20 +88,21 @@ static uint64_t workload_hash(struct pd_workload *w)
 
 static struct pd_workload *finish(const struct draft *d)
 {
-	struct pd_arena arena = {.first_chunk = sizeof(struct pd_workload) + d->labels.n * sizeof(struct pd_label) +
-						d->n_ips * sizeof(char *) + 48};
-	struct pd_workload *w = PD_NEW(&arena, struct pd_workload);
+	struct pd_labels labels = reg_labels_view(&d->labels);
+	struct reg_block b;
+	struct pd_workload *w =
+		reg_block_new(&b, sizeof(*w) + labels.n * sizeof(labels.v[0]) + d->n_ips * sizeof(d->ips[0]));
 	const char **strings[N_STRINGS] = STRINGS(w);
 
+	reg_block_take(&b, sizeof(*w));
 	*w = d->w;
 	pd_obj_init(&w->obj, pd_reg_workload_release);
 	for (size_t i = 0; i < N_STRINGS; i++)
 		*strings[i] = pd_intern(pd_or(*strings[i], ""));
-	w->labels = pd_reg_labels_keep(&arena, &d->labels);
-	w->ips = pd_reg_strings_keep(&arena, d->ips, d->n_ips);
+	w->labels = pd_reg_labels_keep(&b, &labels);
+	w->ips = pd_reg_strings_keep(&b, d->ips, d->n_ips);
 	w->n_ips = d->n_ips;
 	w->hash = workload_hash(w);
-	w->arena = arena;
 	return w;
 }
 
