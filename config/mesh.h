@@ -18,13 +18,20 @@ struct pd_mesh {
 	struct pd_arena arena;
 };
 
-// From YAML or JSON text; "" gives the defaults. PD_E_PARSE: issues tell field and reason, *out is untouched.
+// From YAML or JSON text (the first document); "" gives the defaults. A field that is given replaces the default as a whole,
+// also with zero or false; defaultConfig and defaultProviders are merged member by member, proxyMetadata by key,
+// extensionProviders by name. Unknown fields are reported as warnings and ignored.
+// PD_E_PARSE: issues tell field and reason, *out is untouched.
 int pd_mesh_parse(const char *text, size_t len, const char *origin, struct pd_issues *, struct pd_mesh **out)
 	PD_MUST_CHECK;
 
-// Follows a file (also through ConfigMap-style symlink swaps); calls `changed` with a new reference for each good version,
-// from a thread of its own, and once before returning. A bad version is reported and the last good one stays in force.
-// A file that does not exist (yet) means the defaults.
+#define PD_MESH_MAX_BYTES (4u << 20) // of the file
+
+// Follows a file (also through ConfigMap-style symlink swaps); calls `changed` with a new reference for each good version
+// that differs, from a thread of its own, and once before returning. A bad version is reported and the last good one stays
+// in force. A file that does not exist (yet) means the defaults; one that is removed later changes nothing (an issue says
+// so): a mesh that loses its trust domain because of a slip would be worse.
+// PD_E_IO: no inotify or thread (errno).
 struct pd_mesh_file;
 int pd_mesh_file_start(const char *path, struct pd_issues *, void (*changed)(struct pd_mesh *, void *), void *arg,
 		       struct pd_mesh_file **out) PD_MUST_CHECK;
