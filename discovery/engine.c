@@ -47,6 +47,13 @@ void pd_settings_defaults(struct pd_settings *s)
 	};
 }
 
+static void drop_client_labels(struct pd_engine *e)
+{
+	for (size_t i = 0; i < e->client_labels.n; i++)
+		pd_unintern(e->client_labels.v[i]);
+	e->client_labels.n = 0;
+}
+
 struct pd_engine *pd_engine_new(const struct pd_settings *settings, struct pd_issues *issues)
 {
 	struct pd_engine *e = pd_xcalloc(1, sizeof(*e));
@@ -73,6 +80,8 @@ void pd_engine_free(struct pd_engine **ep)
 	PD_ASSERT(HASH_COUNT(e->views) == 0); // views keep scopes, scopes keep families
 	pd_endpoints_free_all_locked(e);
 	PD_ASSERT(HASH_COUNT(e->families) == 0);
+	drop_client_labels(e);
+	pd_vec_free(&e->client_labels);
 	pd_vec_free(&e->by_slot);
 	pd_deps_free(&e->deps);
 	pd_obj_unref(e->snap);
@@ -273,6 +282,24 @@ static void collect_views(struct pd_engine *e, struct pd_invalidation *inv)
 	inv->n_views = v.n;
 }
 
+struct label_keys {
+	struct pd_arena *arena;
+	PD_VEC(const char *) v;
+};
+
+static void add_label_key(void *ctx, const char *key)
+{
+	struct label_keys *l = ctx;
+	size_t at = 0;
+	while (at < l->v.n && strcmp(l->v.v[at], key) < 0)
+		at++;
+	if (!*key || (at < l->v.n && pd_streq(l->v.v[at], key)))
+		return;
+	pd_vec_push_a(l->arena, &l->v, NULL);
+	memmove(&l->v.v[at + 1], &l->v.v[at], (l->v.n - 1 - at) * sizeof(l->v.v[0]));
+	l->v.v[at] = pd_arena_strdup(l->arena, key);
+}
+
 static size_t slice_endpoints(const struct pd_object *o)
 {
 	return o ? ((const K8s__EndpointSlice *)o->spec)->n_endpoints : 0;
@@ -297,6 +324,34 @@ static bool is_urgent(const struct pd_changeset *cs)
 		}
 	}
 	return false;
+}
+
+// The labels by which rules tell clients apart: sorted, distinct. They change rarely, and then every view looks for its scope
+// anew.
+static void follow_client_labels_locked(struct pd_engine *e)
+{
+	struct pd_arena a = {0};
+	struct label_keys keys = {&a, {0}};
+	const struct pd_posting *p = pd_config_posting(e->snap->config, PD_IX_CLIENT_LABEL, "");
+	for (size_t i = 0; i < p->n; i++)
+		for (size_t k = 0; k < pd_indexes_n; k++)
+			if (pd_indexes[k].id == PD_IX_CLIENT_LABEL && pd_indexes[k].kind == p->v[i]->key.kind)
+				pd_indexes[k].keys(p->v[i], add_label_key, &keys);
+	bool same = keys.v.n == e->client_labels.n;
+	for (size_t i = 0; same && i < keys.v.n; i++)
+		same = pd_streq(keys.v.v[i], e->client_labels.v[i]);
+	if (!same) {
+		drop_client_labels(e);
+		for (size_t i = 0; i < keys.v.n; i++)
+			pd_vec_push(&e->client_labels, pd_intern(keys.v.v[i]));
+		struct view_state *vs, *next;
+		HASH_ITER(hh, e->views, vs, next)
+		{
+			vs->rescope = true;
+			vs->notify |= BIT(PD_CDS) | BIT(PD_EDS) | BIT(PD_LDS) | BIT(PD_RDS);
+		}
+	}
+	pd_arena_free(&a);
 }
 
 static void announce(struct pd_engine *e, struct pd_invalidation *inv)
@@ -330,6 +385,7 @@ static void publish(struct pd_engine *e, struct pd_mesh *mesh, const struct pd_c
 		}
 		inv.urgent |= is_urgent(&sets[s]);
 	}
+	follow_client_labels_locked(e);
 	pd_deps_forget(e->deps, oldest_inflight(e));
 	collect_views(e, &inv);
 	pthread_mutex_unlock(&e->lock);

@@ -162,6 +162,7 @@ struct view_state {
 	uint64_t hash; // of the view: key of the engine's table
 	struct scope *scope;
 	uint32_t users, notify; // engine.lock
+	bool rescope;           // engine.lock: other labels matter now, so the scope must be chosen anew
 	pthread_mutex_t lock;
 	struct view_unit inbound, own, http, names;
 	// guarded by lock
@@ -190,7 +191,8 @@ struct pd_engine {
 	struct pd_snapshot *snap;
 	struct pd_deps *deps;
 	struct family *families;
-	PD_VEC(struct scope *) by_slot; // all scopes; NULL = free slot
+	PD_VEC(const char *) client_labels; // label keys by which rules tell clients apart; sorted, one reference each
+	PD_VEC(struct scope *) by_slot;     // all scopes; NULL = free slot
 	struct endpoint_entry *endpoints;
 	PD_VEC(const char *) idle_endpoints; // names, one reference each
 	struct view_state *views;
@@ -233,7 +235,7 @@ void pd_scope_routes_free(struct scope *s);
 void pd_scope_ports_free(struct pd_engine *e, struct scope *s); // with engine.lock
 
 // ---- scope.c -------------------------------------------------------------------------------------------------------
-struct scope *pd_scope_get_locked(struct pd_engine *e, const struct pd_proxy_key *key); // one use
+struct scope *pd_scope_get_locked(struct pd_engine *e, const struct pd_view *view); // one use
 void pd_scope_unref_locked(struct pd_engine *e, struct scope *s);
 void pd_scope_add_pending_locked(struct scope *s, struct family *f);
 // Brings the scope up to date. Call and hold with s->lock.

@@ -324,6 +324,39 @@ static void vs_mesh(const struct pd_object *o, pd_emit_key emit, void *ctx)
 			emit(ctx, "");
 }
 
+// ---- labels by which rules tell clients apart -------------------------------------------------------------------------
+
+static void vs_client_labels(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__VirtualService *v = (const Istio__VirtualService *)o->spec;
+	bool any = false;
+
+#define EMIT_SOURCE_LABELS(list)                                                                                       \
+	for (size_t i = 0; i < v->n_##list; i++)                                                                       \
+		for (size_t k = 0; k < v->list[i]->n_match; k++)                                                       \
+			for (size_t l = 0; l < v->list[i]->match[k]->n_source_labels; l++) {                           \
+				emit(ctx, v->list[i]->match[k]->source_labels[l]->key);                                \
+				any = true;                                                                            \
+			}
+	EMIT_SOURCE_LABELS(http)
+	EMIT_SOURCE_LABELS(tls)
+	EMIT_SOURCE_LABELS(tcp)
+#undef EMIT_SOURCE_LABELS
+	if (any)
+		emit(ctx, "");
+}
+
+static void dr_client_labels(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	const Istio__DestinationRule *d = (const Istio__DestinationRule *)o->spec;
+
+	if (!d->workload_selector)
+		return;
+	for (size_t i = 0; i < d->workload_selector->n_match_labels; i++)
+		emit(ctx, d->workload_selector->match_labels[i]->key);
+	emit(ctx, "");
+}
+
 static void vs_by_gateway(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
 	const Istio__VirtualService *v = (const Istio__VirtualService *)o->spec;
@@ -395,6 +428,8 @@ const struct pd_index pd_indexes[] = {
 	ROW(REQUEST_AUTHN_BY_NS, REQUEST_AUTHENTICATION, by_ns),
 	ROW(TELEMETRY_BY_NS, TELEMETRY, by_ns),
 	ROW(ENVOY_FILTER_BY_NS, ENVOY_FILTER, by_ns),
+	ROW(CLIENT_LABEL, VIRTUAL_SERVICE, vs_client_labels),
+	ROW(CLIENT_LABEL, DESTINATION_RULE, dr_client_labels),
 	ROW(ROUTE_BY_PARENT, HTTP_ROUTE, http_parents),
 	ROW(ROUTE_BY_PARENT, GRPC_ROUTE, grpc_parents),
 	ROW(ROUTE_BY_PARENT, TLS_ROUTE, tls_parents),

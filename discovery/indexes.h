@@ -27,6 +27,8 @@ enum pd_index_id {
 	PD_IX_VS_MESH,       // VirtualService bound to mesh with a host outside the cluster's domain or wildcard, ""
 	PD_IX_GATEWAY_BY_SELECTOR, // Gateway, "KEY=VALUE" of the first selector pair; "" without selector
 	PD_IX_SIDECAR_BY_NS,       // Sidecar, "NS"
+	PD_IX_CLIENT_LABEL, // VirtualService (sourceLabels), DestinationRule (workloadSelector): "KEY" of each label by which
+			    // clients are told apart, and "" once
 	// policy and the rest: by namespace
 	PD_IX_PEER_AUTHN_BY_NS,
 	PD_IX_AUTHZ_BY_NS,

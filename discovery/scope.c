@@ -10,11 +10,51 @@
 
 // ---- life ------------------------------------------------------------------------------------------------------------
 
+static bool labels_equal(const struct pd_labels *a, const struct pd_labels *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) // interned, sorted
+		if (a->v[i].key != b->v[i].key || a->v[i].value != b->v[i].value)
+			return false;
+	return true;
+}
+
 static bool key_equal(const struct pd_proxy_key *a, const struct pd_proxy_key *b)
 {
 	return a->type == b->type && a->ns == b->ns && a->dns_domain == b->dns_domain && a->cluster == b->cluster &&
 	       a->network == b->network && a->network_view == b->network_view && a->caps == b->caps &&
-	       a->ipv4 == b->ipv4 && a->ipv6 == b->ipv6 && a->interception == b->interception;
+	       a->ipv4 == b->ipv4 && a->ipv6 == b->ipv6 && a->interception == b->interception &&
+	       labels_equal(&a->labels, &b->labels);
+}
+
+// The labels of a view by which some rule tells clients apart. Borrowed from the view.
+static struct pd_labels client_labels(const struct pd_engine *e, const struct pd_view *v, struct pd_arena *a)
+{
+	struct pd_label *out = pd_arena_alloc(a, (v->labels.n + 1) * sizeof(*out));
+	size_t n = 0;
+	for (size_t i = 0; i < v->labels.n; i++)
+		for (size_t k = 0; k < e->client_labels.n; k++)
+			if (pd_streq(v->labels.v[i].key, e->client_labels.v[k]))
+				out[n++] = v->labels.v[i];
+	return (struct pd_labels){n, out};
+}
+
+static struct pd_labels labels_copy(const struct pd_labels *l)
+{
+	struct pd_label *v = pd_xmalloc((l->n + 1) * sizeof(*v));
+	for (size_t i = 0; i < l->n; i++)
+		v[i] = (struct pd_label){pd_intern_ref(l->v[i].key), pd_intern_ref(l->v[i].value)};
+	return (struct pd_labels){l->n, v};
+}
+
+static void labels_free(struct pd_labels *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		pd_unintern(l->v[i].key);
+		pd_unintern(l->v[i].value);
+	}
+	free((void *)l->v);
 }
 
 static struct family_slot *slot_of(struct family *f, const struct scope *s)
@@ -70,6 +110,7 @@ static struct scope *scope_new_locked(struct pd_engine *e, const struct pd_proxy
 	s->unit.kind = UNIT_SCOPE_STATIC;
 	s->key = *key;
 	s->key.locality = pd_intern("");
+	s->key.labels = labels_copy(&key->labels);
 	const char *const strings[] = {key->ns, key->dns_domain, key->cluster, key->network, key->network_view};
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		pd_intern_ref(strings[i]);
@@ -86,22 +127,31 @@ static struct scope *scope_new_locked(struct pd_engine *e, const struct pd_proxy
 	return s;
 }
 
-struct scope *pd_scope_get_locked(struct pd_engine *e, const struct pd_proxy_key *key)
+// A scope with every host pending.
+static struct scope *scope_create_locked(struct pd_engine *e, const struct pd_proxy_key *key)
 {
-	for (size_t i = 0; i < e->by_slot.n; i++) {
-		struct scope *s = e->by_slot.v[i];
-		if (s && key_equal(&s->key, key)) {
-			s->users++;
-			return s;
-		}
-	}
 	struct scope *s = scope_new_locked(e, key);
-	s->users = 1;
 	struct fill fill = {e, s};
 	pd_registry_each_service(e->snap->derived, add_service_host, &fill);
 	if (key->type == PD_NODE_SIDECAR)
 		pd_config_each(e->snap->config, PD_KIND_VIRTUAL_SERVICE, add_vs_hosts, &fill);
 	return s;
+}
+
+struct scope *pd_scope_get_locked(struct pd_engine *e, const struct pd_view *view)
+{
+	struct pd_arena a = {.first_chunk = 512};
+	struct pd_proxy_key key = view->key;
+	struct scope *found = NULL;
+	key.labels = client_labels(e, view, &a);
+	for (size_t i = 0; i < e->by_slot.n && !found; i++)
+		if (e->by_slot.v[i] && key_equal(&e->by_slot.v[i]->key, &key))
+			found = e->by_slot.v[i];
+	if (!found)
+		found = scope_create_locked(e, &key);
+	found->users++;
+	pd_arena_free(&a);
+	return found;
 }
 
 static void scope_free_locked(struct pd_engine *e, struct scope *s)
@@ -132,6 +182,7 @@ static void scope_free_locked(struct pd_engine *e, struct scope *s)
 				       s->key.network, s->key.network_view, s->key.locality};
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		pd_unintern(strings[i]);
+	labels_free(&s->key.labels);
 	pthread_mutex_destroy(&s->lock);
 	e->by_slot.v[s->slot] = NULL;
 	free(s);

@@ -28,7 +28,7 @@ struct view_state *pd_view_state_new_locked(struct pd_engine *e, struct pd_view 
 	unit_init(&vs->own, vs, VIEW_LISTENERS);
 	unit_init(&vs->http, vs, VIEW_HTTP);
 	unit_init(&vs->names, vs, VIEW_NAMES);
-	vs->scope = pd_scope_get_locked(e, &view->key);
+	vs->scope = pd_scope_get_locked(e, view);
 	vs->hash = view->hash;
 	HASH_ADD(hh, e->views, hash, sizeof(vs->hash), vs);
 	return vs;
@@ -305,11 +305,27 @@ static void refresh_listeners(struct pd_engine *e, struct view_state *vs)
 	pthread_mutex_unlock(&vs->scope->lock);
 }
 
+// Moves the view to another scope if rules now look at other labels of clients. With vs->lock.
+static void choose_scope(struct pd_engine *e, struct view_state *vs)
+{
+	pthread_mutex_lock(&e->lock);
+	if (vs->rescope) {
+		struct scope *old = vs->scope;
+		vs->rescope = false;
+		vs->scope = pd_scope_get_locked(e, vs->view);
+		if (vs->scope != old)
+			vs->http.pending = true; // templates of two scopes have nothing in common, not even versions
+		pd_scope_unref_locked(e, old);
+	}
+	pthread_mutex_unlock(&e->lock);
+}
+
 struct pd_set *pd_view_set(struct pd_engine *e, struct pd_view *view, enum pd_type type)
 {
 	struct view_state *vs = view->state;
 	PD_ASSERT(pd_types[type].wildcard);
 	pthread_mutex_lock(&vs->lock);
+	choose_scope(e, vs);
 	if (type == PD_CDS) {
 		refresh_clusters(e, vs);
 	} else if (type == PD_LDS) {
@@ -370,23 +386,27 @@ static struct pd_resource *gateway_route(struct pd_engine *e, struct view_state 
 	return out;
 }
 
+static struct pd_resource *sidecar_route(struct pd_engine *e, struct view_state *vs, const char *name)
+{
+	pthread_mutex_lock(&vs->scope->lock);
+	pd_scope_refresh(e, vs->scope);
+	struct pd_resource *r = pd_scope_route(e, vs->scope, name);
+	pthread_mutex_unlock(&vs->scope->lock);
+	return r;
+}
+
 struct pd_resource *pd_view_resource(struct pd_engine *e, struct pd_view *view, enum pd_type type, const char *name)
 {
 	struct view_state *vs = view->state;
+	struct pd_resource *r = NULL;
+	pthread_mutex_lock(&vs->lock);
+	choose_scope(e, vs);
 	if (type == PD_EDS)
-		return pd_endpoints_get(e, vs, name);
-	if (type != PD_RDS)
-		return NULL;
-	struct pd_resource *r;
-	if (vs->view->key.type == PD_NODE_SIDECAR) {
-		pthread_mutex_lock(&vs->scope->lock);
-		pd_scope_refresh(e, vs->scope);
-		r = pd_scope_route(e, vs->scope, name);
-		pthread_mutex_unlock(&vs->scope->lock);
-	} else {
-		pthread_mutex_lock(&vs->lock);
+		r = pd_endpoints_get(e, vs, name);
+	else if (type == PD_RDS && vs->view->key.type == PD_NODE_SIDECAR)
+		r = sidecar_route(e, vs, name);
+	else if (type == PD_RDS)
 		r = gateway_route(e, vs, name);
-		pthread_mutex_unlock(&vs->lock);
-	}
+	pthread_mutex_unlock(&vs->lock);
 	return r;
 }
