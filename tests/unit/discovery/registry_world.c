@@ -44,6 +44,22 @@ void world_free(struct world *w)
 	free(w->tokens.v);
 }
 
+int world_setup(void **state)
+{
+	struct world *w = pd_xmalloc(sizeof(*w));
+
+	world_init(w);
+	*state = w;
+	return 0;
+}
+
+int world_teardown(void **state)
+{
+	world_free(*state);
+	free(*state);
+	return 0;
+}
+
 // ---- changes --------------------------------------------------------------------------------------------------------
 
 void world_changes(struct world *w, struct pd_change *v, size_t n)
@@ -181,6 +197,14 @@ char *world_list(struct world *w, const char *host)
 			      l->tls_istio ? " tls" : "");
 	}
 	return b.p;
+}
+
+void world_expect(struct world *w, const char *host, const char *want)
+{
+	char *got = world_list(w, host);
+
+	assert_string_equal(got, want);
+	free(got);
 }
 
 // ---- the whole map as text --------------------------------------------------------------------------------------------

@@ -18,6 +18,9 @@ struct world {
 };
 void world_init(struct world *w);
 void world_free(struct world *w);
+// The same for cmocka: *state is a world.
+int world_setup(void **state);
+int world_teardown(void **state);
 // Adds or replaces the objects of a YAML text as one change set. Fails the test if one is rejected.
 void world_apply(struct world *w, const char *yaml);
 void world_apply_file(struct world *w, const char *path);
@@ -34,6 +37,7 @@ struct pd_endpoints *world_endpoints(struct world *w, const char *host);
 bool world_touched(const struct world *w, enum pd_derived_index index, const char *key);
 // "10.1.0.1:8080/http HEALTHY us-west/a/ w=name;ns;canonical;revision tls" for each endpoint, one a line. Caller frees.
 char *world_list(struct world *w, const char *host);
+void world_expect(struct world *w, const char *host, const char *want); // of world_list
 // All records of a map as text, sorted. Caller frees.
 char *world_dump(pd_hamt map);
 // The directory of recordings ("../shared/oracle" or $PD_SHARED/oracle); NULL if it is not there.
