@@ -14,7 +14,8 @@ struct pd_pack {
 	PD_VEC(struct pd_piece {
 		const void *p;
 		size_t n;
-	}) run; // waits to be copied together; borrowed until pd_pack_end
+	})
+	run; // waits to be copied together; borrowed until pd_pack_end
 	size_t run_bytes;
 };
 void pd_pack_bytes(struct pd_pack *, const void *p, size_t n);

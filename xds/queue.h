@@ -21,9 +21,9 @@ struct pd_queue {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct pd_job *head[PD_JOB_REQUEST + 1], *tail[PD_JOB_REQUEST + 1];
-	size_t n;           // queued
-	size_t pushes;      // queued or running with urgency PD_JOB_PUSH
-	unsigned waiting;   // workers
+	size_t n;         // queued
+	size_t pushes;    // queued or running with urgency PD_JOB_PUSH
+	unsigned waiting; // workers
 	bool closed;
 	void (*drained)(void *arg); // called when `pushes` falls to 0; must not block, must not call back
 	void *drained_arg;

@@ -22,20 +22,20 @@
 // Limits and times. pd_xds_config_defaults gives the values in brackets.
 struct pd_xds_config {
 	// threads
-	unsigned cq_threads;     // [CPUs, 1 to 4]
-	unsigned push_threads;   // [CPUs, 2 to 16] PILOT_PUSH_THROTTLE bounds it
+	unsigned cq_threads;   // [CPUs, 1 to 4]
+	unsigned push_threads; // [CPUs, 2 to 16] PILOT_PUSH_THROTTLE bounds it
 
 	// what clients may do
-	size_t max_streams;          // [100000] of the server; beyond it ResourceExhausted
-	size_t max_message;          // [4 MiB] bytes of a request
-	double streams_per_second;   // [20 x istiod's 15+5*CPUs (at most 100): a new stream costs us a fraction of what it costs
-	                             // istiod] 0 = unlimited. PILOT_MAX_REQUESTS_PER_SECOND
-	double streams_burst;        // [one second's worth]
-	uint64_t admission_ms;       // [1000] a new stream waits so long at most, then ResourceExhausted
-	double requests_per_second;  // [100] per stream, those not counted that acknowledge a response of ours
-	double requests_burst;       // [1000]
-	uint64_t send_timeout_ms;    // [60000] a client that takes no bytes for so long is cut off
-	uint64_t ack_patience_ms;    // [5000] newer states wait so long for an acknowledgement
+	size_t max_streams;        // [100000] of the server; beyond it ResourceExhausted
+	size_t max_message;        // [4 MiB] bytes of a request
+	double streams_per_second; // [20 x istiod's 15+5*CPUs (at most 100): a new stream costs us a fraction of what it costs
+				   // istiod] 0 = unlimited. PILOT_MAX_REQUESTS_PER_SECOND
+	double streams_burst;       // [one second's worth]
+	uint64_t admission_ms;      // [1000] a new stream waits so long at most, then ResourceExhausted
+	double requests_per_second; // [100] per stream, those not counted that acknowledge a response of ours
+	double requests_burst;      // [1000]
+	uint64_t send_timeout_ms;   // [60000] a client that takes no bytes for so long is cut off
+	uint64_t ack_patience_ms;   // [5000] newer states wait so long for an acknowledgement
 
 	// HTTP/2
 	int keepalive_ms;            // [30000] ping of a silent connection
@@ -44,8 +44,8 @@ struct pd_xds_config {
 	int max_connection_age_ms;   // [0 = infinite] --keepaliveMaxServerConnectionAge
 	int max_connection_grace_ms; // [10000]
 
-	uint64_t trim_after_ms;      // [2000] after a burst and so much quiet, unused memory goes back to the system
-	uint64_t trim_interval_ms;   // [30000] but not more often
+	uint64_t trim_after_ms;    // [2000] after a burst and so much quiet, unused memory goes back to the system
+	uint64_t trim_interval_ms; // [30000] but not more often
 };
 void pd_xds_config_defaults(struct pd_xds_config *);
 
@@ -78,19 +78,19 @@ void pd_xds_note_churn(struct pd_xds *, size_t weight);
 struct pd_xds_type_status {
 	enum pd_type type;
 	bool wildcard;
-	size_t names;             // subscribed by name
+	size_t names;                             // subscribed by name
 	char version_sent[17], version_acked[17]; // "" = none
 	char nonce_sent[40], nonce_acked[40];
 	int64_t sent_ns, acked_ns; // wall clock, 0 = never
 	bool in_flight, pending;   // unacknowledged; something newer waits
 	uint64_t responses;
-	const char *error;         // text of the last NACK, or NULL
+	const char *error; // text of the last NACK, or NULL
 };
 struct pd_xds_client {
 	const char *node_id, *peer; // peer: "10.1.2.3:4567"
 	uint64_t id;                // of the stream in this process
 	bool delta;
-	int64_t connected_ns;       // wall clock
+	int64_t connected_ns; // wall clock
 	struct pd_view *view;
 	size_t n;
 	struct pd_xds_type_status v[PD_TYPE_COUNT];
@@ -100,13 +100,13 @@ size_t pd_xds_each_client(struct pd_xds *, void (*fn)(const struct pd_xds_client
 
 // What was sent to the newest stream of a node: calls fn for each resource that the client has, type by type. A resource by
 // name that has changed since is shown as it is now, with `current` false. PD_E_NOTFOUND: no such client; PD_E_AGAIN: busy.
-int pd_xds_dump(struct pd_xds *, const char *node_id,
-		void (*fn)(const struct pd_resource *, bool current, void *arg), void *arg) PD_MUST_CHECK;
+int pd_xds_dump(struct pd_xds *, const char *node_id, void (*fn)(const struct pd_resource *, bool current, void *arg),
+		void *arg) PD_MUST_CHECK;
 
 struct pd_xds_stats {
-	size_t streams, connected; // open; those that said who they are
-	size_t queue;              // jobs
-	size_t name_sets;          // distinct subscriptions
+	size_t streams, connected;                                 // open; those that said who they are
+	size_t queue;                                              // jobs
+	size_t name_sets;                                          // distinct subscriptions
 	uint64_t accepted, refused, responses, bytes, requests[8]; // requests by enum pd_request_kind
 	uint64_t send_timeouts, acks_given_up, malformed, trims;
 	uint64_t body_hits, body_misses;
