@@ -73,9 +73,18 @@ static void object_release(struct pd_obj *obj)
 	pd_arena_free(&arena);
 }
 
+// Clamped: a year far away only has to sort first or last.
 static int64_t time_ns(const K8s__Time *t)
 {
-	return t ? t->seconds * 1000000000 + t->nanos : 0;
+	const int64_t second = 1000000000;
+
+	if (!t)
+		return 0;
+	if (t->seconds >= INT64_MAX / second)
+		return INT64_MAX;
+	if (t->seconds <= INT64_MIN / second)
+		return INT64_MIN;
+	return t->seconds * second + t->nanos;
 }
 
 static uint64_t object_hash(const struct pd_object *o)

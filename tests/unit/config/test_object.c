@@ -364,6 +364,24 @@ static void test_object_key(void **state)
 	assert_int_equal(pd_object_key(tiny, sizeof(tiny), PD_KIND_GATEWAY, "c", "", "x"), PD_E_LIMIT);
 }
 
+static void test_far_times(void **state)
+{
+	static const int64_t seconds[] = {INT64_MIN, -30231619200, 0, 30231619200, INT64_MAX};
+	int64_t last = INT64_MIN;
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		struct pd_arena a = {0};
+		struct pd_key k = key_of(PD_KIND_VIRTUAL_SERVICE, "a", "x");
+		struct pd_object *o = pd_object_new(&k, make_meta(&a, "a", "x", seconds[i]),
+						    &make_vs(&a, NULL, 0)->base, NULL, "x", &a);
+
+		assert_true(o->created_ns >= last);
+		last = o->created_ns;
+		pd_obj_unref(o);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_status),        cmocka_unit_test(test_pod),
 		cmocka_unit_test(test_exact_size),    cmocka_unit_test(test_secret_string_data),
 		cmocka_unit_test(test_compact_equal), cmocka_unit_test(test_object_key),
+		cmocka_unit_test(test_far_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
