@@ -5,9 +5,6 @@
 #include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb-c.h"
 #include "envoy/type/matcher/v3/string.pb-c.h"
 
-// istiod fills the deprecated list of plain matchers, which every Envoy version reads; so do we.
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
 #define TLS(Type) ENVOY__EXTENSIONS__TRANSPORT_SOCKETS__TLS__V3__##Type
 #define NEW(a, Type, name) PB_NEW((a), Type, envoy__extensions__transport_sockets__tls__v3__##name)
 

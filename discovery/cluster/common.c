@@ -7,17 +7,17 @@
 
 #define HTTP_OPTIONS_KEY "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-void cluster_init(struct cluster *c, struct pd_tx *tx, const char *name, cluster_type type)
+void pd_cluster_init(struct cluster *c, struct pd_tx *tx, const char *name, cluster_type type)
 {
 	*c = (struct cluster){.tx = tx};
 	c->msg = PB_NEW(tx->arena, EnvoyCluster, envoy__config__cluster__v3__cluster);
 	c->msg->name = (char *)name;
 	c->msg->alt_stat_name = pd_arena_printf(tx->arena, "%s;", name);
 	c->msg->connect_timeout = tx_mesh(tx)->connect_timeout;
-	cluster_set_type(c, type);
+	pd_cluster_set_type(c, type);
 }
 
-void cluster_set_type(struct cluster *c, cluster_type type)
+void pd_cluster_set_type(struct cluster *c, cluster_type type)
 {
 	c->msg->cluster_discovery_type_case = ENVOY__CONFIG__CLUSTER__V3__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE;
 	c->msg->type = type;
@@ -48,7 +48,7 @@ static const char *stat_value(const struct cluster *c, const char *what, size_t 
 	return NULL;
 }
 
-void cluster_set_stat_name(struct cluster *c, const char *pattern, const char *subset, uint32_t target)
+void pd_cluster_set_stat_name(struct cluster *c, const char *pattern, const char *subset, uint32_t target)
 {
 	if (pd_empty(pattern))
 		return;
@@ -70,17 +70,17 @@ void cluster_set_stat_name(struct cluster *c, const char *pattern, const char *s
 
 // ---- metadata ------------------------------------------------------------------------------------------------------------
 
-Google__Protobuf__Struct *cluster_istio_metadata(struct cluster *c)
+Google__Protobuf__Struct *pd_cluster_istio_metadata(struct cluster *c)
 {
 	if (!c->istio)
 		c->istio = pb_struct_new(c->tx->arena);
 	return c->istio;
 }
 
-void cluster_add_service(struct cluster *c, const struct pd_service *svc)
+void pd_cluster_add_service(struct cluster *c, const struct pd_service *svc)
 {
 	struct pd_arena *a = c->tx->arena;
-	Google__Protobuf__Struct *s = pb_struct_new(a), *istio = cluster_istio_metadata(c);
+	Google__Protobuf__Struct *s = pb_struct_new(a), *istio = pd_cluster_istio_metadata(c);
 	pb_struct_set_string(a, s, "host", svc->host);
 	pb_struct_set_string(a, s, "name", svc->name);
 	pb_struct_set_string(a, s, "namespace", svc->ns);
@@ -92,15 +92,15 @@ void cluster_add_service(struct cluster *c, const struct pd_service *svc)
 	pb_list_add(a, services->list_value, pb_value_struct(a, s));
 }
 
-void cluster_add_config(struct cluster *c, const struct pd_object *rule)
+void pd_cluster_add_config(struct cluster *c, const struct pd_object *rule)
 {
 	const char *path =
 		pd_arena_printf(c->tx->arena, "/apis/networking.istio.io/v1/namespaces/%s/destination-rule/%s",
 				rule->key.ns, rule->key.name);
-	pb_struct_set_string(c->tx->arena, cluster_istio_metadata(c), "config", path);
+	pb_struct_set_string(c->tx->arena, pd_cluster_istio_metadata(c), "config", path);
 }
 
-void cluster_add_metadata_exchange(struct cluster *c)
+void pd_cluster_add_metadata_exchange(struct cluster *c)
 {
 	struct pd_arena *a = c->tx->arena;
 	if (!(c->tx->key->caps & PD_CAP_METADATA_EXCHANGE_NETWORK))
@@ -142,13 +142,13 @@ static void finish_http(struct cluster *c)
 	PB_PUSH(a, c->msg, typed_extension_protocol_options, e);
 }
 
-EnvoyCluster *cluster_finish(struct cluster *c)
+EnvoyCluster *pd_cluster_finish(struct cluster *c)
 {
 	struct pd_arena *a = c->tx->arena;
 	if (c->http)
 		finish_http(c);
 	if (c->dynamic)
-		cluster_finish_dynamic_proxy(c);
+		pd_cluster_finish_dynamic_proxy(c);
 	if (c->istio) {
 		Envoy__Config__Core__V3__Metadata__FilterMetadataEntry *e =
 			pb_new(a, &envoy__config__core__v3__metadata__filter_metadata_entry__descriptor);

@@ -88,7 +88,7 @@ static void apply_http_options(struct cluster *c, const TcpSettings *tcp, const 
 		http ? http->http2_keep_alive : NULL;
 	if (!idle && !life && !requests && !streams && !keepalive)
 		return;
-	EnvoyHttpProtocolOptions *o = cluster_http(c);
+	EnvoyHttpProtocolOptions *o = pd_cluster_http(c);
 	if (!o->common_http_protocol_options)
 		o->common_http_protocol_options = PB_NEW(a, Envoy__Config__Core__V3__HttpProtocolOptions,
 							 envoy__config__core__v3__http_protocol_options);
@@ -98,7 +98,7 @@ static void apply_http_options(struct cluster *c, const TcpSettings *tcp, const 
 		o->common_http_protocol_options->max_connection_duration = life;
 	if (requests)
 		o->common_http_protocol_options->max_requests_per_connection = pb_u32(a, requests);
-	Envoy__Config__Core__V3__Http2ProtocolOptions *http2 = cluster_http2_options(c);
+	Envoy__Config__Core__V3__Http2ProtocolOptions *http2 = pd_cluster_http2_options(c);
 	if (http2 && streams)
 		http2->max_concurrent_streams = pb_u32(a, streams);
 	if (http2 && keepalive) {
@@ -109,8 +109,8 @@ static void apply_http_options(struct cluster *c, const TcpSettings *tcp, const 
 	}
 }
 
-void cluster_apply_pool(struct cluster *c, const Istio__ConnectionPoolSettings *pool,
-			const Istio__TrafficPolicy__RetryBudget *budget)
+void pd_cluster_apply_pool(struct cluster *c, const Istio__ConnectionPoolSettings *pool,
+			   const Istio__TrafficPolicy__RetryBudget *budget)
 {
 	const TcpSettings *tcp = pool ? pool->tcp : NULL;
 	const HttpSettings *http = pool ? pool->http : NULL;
@@ -123,10 +123,10 @@ void cluster_apply_pool(struct cluster *c, const Istio__ConnectionPoolSettings *
 	apply_thresholds(c, tcp, http, budget);
 	apply_http_options(c, tcp, http);
 	if (http && http->use_client_protocol)
-		cluster_set_downstream_protocol(c);
+		pd_cluster_set_downstream_protocol(c);
 }
 
-void cluster_apply_h2_upgrade(struct cluster *c, const Istio__ConnectionPoolSettings *pool)
+void pd_cluster_apply_h2_upgrade(struct cluster *c, const Istio__ConnectionPoolSettings *pool)
 {
 	const HttpSettings *http = pool ? pool->http : NULL;
 	if (http && http->use_client_protocol)
@@ -141,7 +141,7 @@ void cluster_apply_h2_upgrade(struct cluster *c, const Istio__ConnectionPoolSett
 	    http->h2_upgrade_policy == ISTIO__CONNECTION_POOL_SETTINGS__HTTPSETTINGS__H2_UPGRADE_POLICY__DO_NOT_UPGRADE)
 		upgrade = false;
 	if (upgrade)
-		cluster_set_http2(c);
+		pd_cluster_set_http2(c);
 }
 
 // ---- outlier detection -----------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ static void apply_error_codes(struct cluster *c, const uint32_t *codes, size_t n
 		p->rule_case = ENVOY__CONFIG__COMMON__MATCHER__V3__MATCH_PREDICATE__RULE_OR_MATCH;
 		p->or_match = any;
 	}
-	EnvoyHttpProtocolOptions *o = cluster_http(c);
+	EnvoyHttpProtocolOptions *o = pd_cluster_http(c);
 	o->outlier_detection =
 		pb_new(a,
 		       &envoy__extensions__upstreams__http__v3__http_protocol_options__outlier_detection__descriptor);
@@ -198,7 +198,7 @@ static Google__Protobuf__UInt32Value *enforcing(struct pd_arena *a, uint32_t thr
 	return pb_u32(a, threshold ? ENFORCE_ALWAYS : 0);
 }
 
-void cluster_apply_outlier(struct cluster *c, const Istio__OutlierDetection *o)
+void pd_cluster_apply_outlier(struct cluster *c, const Istio__OutlierDetection *o)
 {
 	struct pd_arena *a = c->tx->arena;
 	if (!o)

@@ -265,7 +265,13 @@ static struct merged_vec search(struct pd_tx *tx, const char *ns, const char *ho
 	return out;
 }
 
-// A rule whose selector matches the proxy goes before the others. In a pass without a view the labels are not known.
+// A scope has those labels of the proxy that selectors name.
+static const struct pd_labels *proxy_labels(const struct pd_tx *tx)
+{
+	return tx->view ? &tx->view->labels : &tx->key->labels;
+}
+
+// A rule whose selector matches the proxy goes before the others.
 static const struct merged *choose(struct pd_tx *tx, const struct merged_vec *rules, bool inbound)
 {
 	const struct merged *plain = NULL;
@@ -275,8 +281,8 @@ static const struct merged *choose(struct pd_tx *tx, const struct merged_vec *ru
 			plain = m;
 			continue;
 		}
-		if (!inbound && tx->view && pd_streq(m->first->key.ns, tx->key->ns) &&
-		    pd_selector_matches(m->spec->workload_selector, &tx->view->labels))
+		if (!inbound && pd_streq(m->first->key.ns, tx->key->ns) &&
+		    pd_selector_matches(m->spec->workload_selector, proxy_labels(tx)))
 			return m;
 	}
 	return plain;

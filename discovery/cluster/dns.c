@@ -3,9 +3,6 @@
 #include "envoy/extensions/common/dynamic_forward_proxy/v3/dns_cache.pb-c.h"
 #include "envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.pb-c.h"
 
-// Where istiod uses these fields all versions of Envoy in use read them.
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
 enum { DNS_UDP_MAX_QUERIES = 100, DNS_JITTER_MS = 100 };
 
 typedef Envoy__Extensions__Clusters__DynamicForwardProxy__V3__ClusterConfig DynamicProxyConfig;
@@ -23,7 +20,7 @@ static Envoy__Config__Cluster__V3__Cluster__DnsLookupFamily dns_family(struct pd
 	return ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DNS_LOOKUP_FAMILY__V4_ONLY;
 }
 
-void cluster_set_dns(struct cluster *c)
+void pd_cluster_set_dns(struct cluster *c)
 {
 	struct pd_arena *a = c->tx->arena;
 	Envoy__Extensions__Network__DnsResolver__Cares__V3__CaresDnsResolverConfig *cares =
@@ -41,7 +38,7 @@ void cluster_set_dns(struct cluster *c)
 	c->msg->respect_dns_ttl = true;
 }
 
-void cluster_set_dynamic_proxy(struct cluster *c, const char *cache_name)
+void pd_cluster_set_dynamic_proxy(struct cluster *c, const char *cache_name)
 {
 	struct pd_arena *a = c->tx->arena;
 	Envoy__Extensions__Common__DynamicForwardProxy__V3__DnsCacheConfig *cache =
@@ -59,17 +56,17 @@ void cluster_set_dynamic_proxy(struct cluster *c, const char *cache_name)
 	c->msg->common_lb_config = NULL;
 }
 
-void cluster_dynamic_proxy_limit(struct cluster *c, uint32_t max_hosts)
+void pd_cluster_dynamic_proxy_limit(struct cluster *c, uint32_t max_hosts)
 {
 	c->dynamic->config->dns_cache_config->max_hosts = pb_u32(c->tx->arena, max_hosts);
 }
 
-void cluster_dynamic_proxy_insecure(struct cluster *c)
+void pd_cluster_dynamic_proxy_insecure(struct cluster *c)
 {
 	c->dynamic->config->allow_insecure_cluster_options = true;
 }
 
-void cluster_finish_dynamic_proxy(struct cluster *c)
+void pd_cluster_finish_dynamic_proxy(struct cluster *c)
 {
 	Envoy__Config__Cluster__V3__Cluster__CustomClusterType *type =
 		pb_new(c->tx->arena, &envoy__config__cluster__v3__cluster__custom_cluster_type__descriptor);

@@ -1,5 +1,6 @@
 // HTTP options of a cluster: which protocol it speaks.
 #include "discovery/cluster/cluster.h"
+#include "discovery/listener/proxy.h"
 
 typedef Envoy__Config__Core__V3__Http1ProtocolOptions Http1Options;
 typedef Envoy__Config__Core__V3__Http2ProtocolOptions Http2Options;
@@ -13,7 +14,7 @@ typedef Envoy__Extensions__Upstreams__Http__V3__HttpProtocolOptions__UseDownstre
 
 enum { PASSTHROUGH_IDLE_S = 300 };
 
-EnvoyHttpProtocolOptions *cluster_http(struct cluster *c)
+EnvoyHttpProtocolOptions *pd_cluster_http(struct cluster *c)
 {
 	if (!c->http)
 		c->http = PB_NEW(c->tx->arena, EnvoyHttpProtocolOptions,
@@ -33,7 +34,7 @@ static Http2Options *http2_options(struct pd_arena *a)
 
 static ExplicitConfig *explicit_config(struct cluster *c)
 {
-	EnvoyHttpProtocolOptions *o = cluster_http(c);
+	EnvoyHttpProtocolOptions *o = pd_cluster_http(c);
 	o->upstream_protocol_options_case = PROTOCOL_CASE(EXPLICIT_HTTP_CONFIG);
 	o->explicit_http_config = pb_new(
 		c->tx->arena,
@@ -41,16 +42,16 @@ static ExplicitConfig *explicit_config(struct cluster *c)
 	return o->explicit_http_config;
 }
 
-void cluster_set_http2(struct cluster *c)
+void pd_cluster_set_http2(struct cluster *c)
 {
-	if (cluster_http(c)->upstream_protocol_options_case != 0)
+	if (pd_cluster_http(c)->upstream_protocol_options_case != 0)
 		return;
 	ExplicitConfig *x = explicit_config(c);
 	x->protocol_config_case = EXPLICIT_CASE(HTTP2_PROTOCOL_OPTIONS);
 	x->http2_protocol_options = http2_options(c->tx->arena);
 }
 
-Http2Options *cluster_http2_options(const struct cluster *c)
+Http2Options *pd_cluster_http2_options(const struct cluster *c)
 {
 	const EnvoyHttpProtocolOptions *o = c->http;
 	if (!o || o->upstream_protocol_options_case != PROTOCOL_CASE(EXPLICIT_HTTP_CONFIG) ||
@@ -59,9 +60,9 @@ Http2Options *cluster_http2_options(const struct cluster *c)
 	return o->explicit_http_config->http2_protocol_options;
 }
 
-void cluster_set_downstream_protocol(struct cluster *c)
+void pd_cluster_set_downstream_protocol(struct cluster *c)
 {
-	EnvoyHttpProtocolOptions *o = cluster_http(c);
+	EnvoyHttpProtocolOptions *o = pd_cluster_http(c);
 	Http1Options *http1 = NULL;
 	if (o->upstream_protocol_options_case == PROTOCOL_CASE(EXPLICIT_HTTP_CONFIG) &&
 	    o->explicit_http_config->protocol_config_case == EXPLICIT_CASE(HTTP_PROTOCOL_OPTIONS))
@@ -77,14 +78,11 @@ void cluster_set_downstream_protocol(struct cluster *c)
 
 // ---- header case ---------------------------------------------------------------------------------------------------------
 
-// HTTP/1 headers as the application wrote them. Of the mesh's default: what a single proxy's own configuration says is known
-// in a pass with a view alone.
+// HTTP/1 headers as the application wrote them.
 static bool preserves_case(struct pd_tx *tx)
 {
-	const Istio__MeshConfig *mesh = tx_mesh(tx);
-	const Istio__ProxyConfig *p = mesh->default_config;
-	return p && p->proxy_headers && p->proxy_headers->preserve_http1_header_case &&
-	       p->proxy_headers->preserve_http1_header_case->value;
+	const Istio__ProxyConfig__ProxyHeaders *h = pd_proxy_config(tx)->proxy_headers;
+	return h && h->preserve_http1_header_case && h->preserve_http1_header_case->value;
 }
 
 static Http1Options *preserving_options(struct pd_arena *a)
@@ -108,11 +106,11 @@ static Http1Options *preserving_options(struct pd_arena *a)
 
 // ---- by protocol -----------------------------------------------------------------------------------------------------------
 
-void cluster_set_protocol(struct cluster *c)
+void pd_cluster_set_protocol(struct cluster *c)
 {
 	enum pd_protocol p = c->port->protocol;
 	if (pd_protocol_is_http2(p)) {
-		cluster_set_http2(c);
+		pd_cluster_set_http2(c);
 		return;
 	}
 	bool sniffed = p == PD_PROTO_SNIFF;
@@ -123,17 +121,17 @@ void cluster_set_protocol(struct cluster *c)
 	}
 	// Not on gateways: their clients negotiate HTTP/2 with the gateway, which says nothing about the service behind it.
 	if (sniffed && (c->tx->key->type == PD_NODE_SIDECAR || c->tx->key->type == PD_NODE_WAYPOINT))
-		cluster_set_downstream_protocol(c);
+		pd_cluster_set_downstream_protocol(c);
 }
 
-void cluster_set_passthrough_http(struct cluster *c)
+void pd_cluster_set_passthrough_http(struct cluster *c)
 {
 	struct pd_arena *a = c->tx->arena;
-	EnvoyHttpProtocolOptions *o = cluster_http(c);
+	EnvoyHttpProtocolOptions *o = pd_cluster_http(c);
 	o->common_http_protocol_options =
 		PB_NEW(a, Envoy__Config__Core__V3__HttpProtocolOptions, envoy__config__core__v3__http_protocol_options);
 	o->common_http_protocol_options->idle_timeout = pb_duration(a, PASSTHROUGH_IDLE_S, 0);
-	cluster_set_downstream_protocol(c);
+	pd_cluster_set_downstream_protocol(c);
 	if (preserves_case(c->tx))
 		o->use_downstream_protocol_config->http_protocol_options = preserving_options(a);
 }

@@ -109,7 +109,7 @@ static void set_zone_aware(struct cluster *c, const Istio__ZoneAwareLoadBalancer
 	Envoy__Config__Cluster__V3__Cluster__CommonLbConfig *common = c->msg->common_lb_config;
 	Envoy__Config__Cluster__V3__Cluster__CommonLbConfig__ZoneAwareLbConfig *out =
 		pb_new(a, &envoy__config__cluster__v3__cluster__common_lb_config__zone_aware_lb_config__descriptor);
-	if (!zone_aware_enabled(z))
+	if (!pd_zone_aware_enabled(z))
 		out->routing_enabled = percent(a, 0);
 	if (z->min_cluster_size)
 		out->min_cluster_size = pb_u64(a, z->min_cluster_size->value);
@@ -120,7 +120,7 @@ static void set_zone_aware(struct cluster *c, const Istio__ZoneAwareLoadBalancer
 
 static void apply_locality(struct cluster *c, const Settings *lb)
 {
-	struct locality_lb l = locality_lb_of(c->tx, c->svc, lb);
+	struct locality_lb l = pd_locality_lb_of(c->tx, c->svc, lb);
 	if (l.zone_aware && c->tx->key->type != PD_NODE_WAYPOINT)
 		set_zone_aware(c, l.zone_aware);
 	const Istio__LocalityLoadBalancerSetting *s = l.locality;
@@ -134,7 +134,7 @@ static void apply_locality(struct cluster *c, const Settings *lb)
 
 // ---- all of it -----------------------------------------------------------------------------------------------------------------
 
-void cluster_apply_load_balancer(struct cluster *c, const Settings *lb)
+void pd_cluster_apply_load_balancer(struct cluster *c, const Settings *lb)
 {
 	if (c->msg->lb_policy == CLUSTER_LB(CLUSTER_PROVIDED))
 		return;
@@ -143,7 +143,7 @@ void cluster_apply_load_balancer(struct cluster *c, const Settings *lb)
 	    (c->tx->snap->settings->send_unhealthy || c->svc->traffic_distribution))
 		c->msg->common_lb_config->healthy_panic_threshold = percent(c->tx->arena, 0);
 	apply_locality(c, lb);
-	if (cluster_is(c, CLUSTER_TYPE(ORIGINAL_DST))) {
+	if (pd_cluster_is(c, CLUSTER_TYPE(ORIGINAL_DST))) {
 		c->msg->lb_policy = CLUSTER_LB(CLUSTER_PROVIDED);
 		return;
 	}
@@ -163,7 +163,7 @@ void cluster_apply_load_balancer(struct cluster *c, const Settings *lb)
 		break;
 	case ISTIO__LOAD_BALANCER_SETTINGS__SIMPLE_LB__PASSTHROUGH:
 		c->msg->lb_policy = CLUSTER_LB(CLUSTER_PROVIDED);
-		cluster_set_type(c, CLUSTER_TYPE(ORIGINAL_DST));
+		pd_cluster_set_type(c, CLUSTER_TYPE(ORIGINAL_DST));
 		c->msg->load_assignment = NULL;
 		break;
 	default:

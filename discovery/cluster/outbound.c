@@ -128,7 +128,7 @@ static cluster_type type_of(struct pd_tx *tx, const struct pd_service *svc)
 static struct endpoint_groups dns_groups(const struct port_clusters *p, const char *subset)
 {
 	struct endpoint_query q = {.svc = p->svc, .port = p->port, .subset = subset, .dr = p->dr, .dns = true};
-	return endpoint_groups_of(p->tx, &q);
+	return pd_endpoint_groups_of(p->tx, &q);
 }
 
 // The one target of a ServiceEntry without endpoints of its own may be another port.
@@ -147,7 +147,7 @@ static bool init(struct cluster *c, const struct port_clusters *p, cluster_type 
 {
 	struct pd_arena *a = p->tx->arena;
 	const char *name = pd_cluster_name(a, "outbound", p->port->port, subset, p->svc->host);
-	cluster_init(c, p->tx, name, type);
+	pd_cluster_init(c, p->tx, name, type);
 	c->svc = p->svc;
 	c->port = p->port;
 	c->msg->common_lb_config = PB_NEW(a, Envoy__Config__Cluster__V3__Cluster__CommonLbConfig,
@@ -156,14 +156,14 @@ static bool init(struct cluster *c, const struct port_clusters *p, cluster_type 
 		struct endpoint_groups g = dns_groups(p, subset);
 		if (!g.n)
 			return false;
-		cluster_set_dns(c);
-		c->msg->load_assignment = endpoint_assignment(p->tx, name, &g);
+		pd_cluster_set_dns(c);
+		c->msg->load_assignment = pd_endpoint_assignment(p->tx, name, &g);
 	} else if (type == CLUSTER_TYPE(ORIGINAL_DST)) {
 		set_port_override(c);
 	}
-	cluster_set_protocol(c);
-	cluster_add_service(c, p->svc);
-	cluster_set_stat_name(c, tx_mesh(p->tx)->outbound_cluster_stat_name, subset, 0);
+	pd_cluster_set_protocol(c);
+	pd_cluster_add_service(c, p->svc);
+	pd_cluster_set_stat_name(c, tx_mesh(p->tx)->outbound_cluster_stat_name, subset, 0);
 	return true;
 }
 
@@ -175,15 +175,15 @@ static void prioritise(struct cluster *c, const struct port_clusters *p, const I
 	if (!c->msg->load_assignment)
 		return;
 	struct endpoint_groups g = dns_groups(p, subset);
-	struct locality_lb l = locality_lb_of(p->tx, p->svc, lb);
-	locality_prioritise(p->tx, &l, c->msg->outlier_detection, &g);
-	c->msg->load_assignment = endpoint_assignment(p->tx, c->msg->name, &g);
+	struct locality_lb l = pd_locality_lb_of(p->tx, p->svc, lb);
+	pd_locality_prioritise(p->tx, &l, c->msg->outlier_detection, &g);
+	c->msg->load_assignment = pd_endpoint_assignment(p->tx, c->msg->name, &g);
 }
 
 static void set_eds(struct cluster *c)
 {
 	struct pd_arena *a = c->tx->arena;
-	if (!cluster_is(c, CLUSTER_TYPE(EDS)))
+	if (!pd_cluster_is(c, CLUSTER_TYPE(EDS)))
 		return;
 	EnvoyConfigSource *source = PB_NEW(a, EnvoyConfigSource, envoy__config__core__v3__config_source);
 	source->config_source_specifier_case = ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_ADS;
@@ -211,31 +211,31 @@ static void set_transport(struct cluster *c, const struct port_clusters *p, cons
 		tls.sni = pd_arena_printf(p->tx->arena, "outbound_.%u_.%s_.%s", p->port->port, subset, p->svc->host);
 	if (tls.server_known)
 		tls.server = server_mtls(p, said);
-	cluster_apply_tls(c, &tls);
-	cluster_apply_proxy_protocol(c, policy ? policy->proxy_protocol : NULL);
+	pd_cluster_apply_tls(c, &tls);
+	pd_cluster_apply_proxy_protocol(c, policy ? policy->proxy_protocol : NULL);
 }
 
 static void apply_policy(struct cluster *c, const struct port_clusters *p, const Istio__TrafficPolicy *policy,
 			 const Istio__TrafficPolicy *said, const char *subset)
 {
 	const Istio__ConnectionPoolSettings *pool = policy ? policy->connection_pool : NULL;
-	cluster_apply_h2_upgrade(c, pool);
-	cluster_apply_pool(c, pool, policy ? policy->retry_budget : NULL);
-	cluster_apply_outlier(c, policy ? policy->outlier_detection : NULL);
-	cluster_apply_load_balancer(c, policy ? policy->load_balancer : NULL);
+	pd_cluster_apply_h2_upgrade(c, pool);
+	pd_cluster_apply_pool(c, pool, policy ? policy->retry_budget : NULL);
+	pd_cluster_apply_outlier(c, policy ? policy->outlier_detection : NULL);
+	pd_cluster_apply_load_balancer(c, policy ? policy->load_balancer : NULL);
 	prioritise(c, p, policy ? policy->load_balancer : NULL, subset);
 	set_transport(c, p, policy, said, subset);
-	if (cluster_is(c, CLUSTER_TYPE(ORIGINAL_DST)))
+	if (pd_cluster_is(c, CLUSTER_TYPE(ORIGINAL_DST)))
 		c->msg->lb_policy = CLUSTER_LB(CLUSTER_PROVIDED);
 	set_eds(c);
-	cluster_add_metadata_exchange(c);
+	pd_cluster_add_metadata_exchange(c);
 	if (!p->dr)
 		return;
-	cluster_add_config(c, p->dr->object);
+	pd_cluster_add_config(c, p->dr->object);
 	const Istio__ClientTLSSettings *tls = policy ? policy->tls : NULL;
 	if (tls && (tls->mode == ISTIO__CLIENT_TLSSETTINGS__TLSMODE__SIMPLE ||
 		    tls->mode == ISTIO__CLIENT_TLSSETTINGS__TLSMODE__MUTUAL))
-		pb_struct_set_string(p->tx->arena, cluster_istio_metadata(c), "alpn_override", "false");
+		pb_struct_set_string(p->tx->arena, pd_cluster_istio_metadata(c), "alpn_override", "false");
 }
 
 // ---- the clusters of a port --------------------------------------------------------------------------------------------------
@@ -266,9 +266,9 @@ static void finish_default(struct cluster *c, struct port_clusters *p)
 {
 	apply_policy(c, p, p->policy, written_policy(p), "");
 	if (p->svc->mesh_external)
-		pb_struct_set_bool(p->tx->arena, cluster_istio_metadata(c), "external", true);
+		pb_struct_set_bool(p->tx->arena, pd_cluster_istio_metadata(c), "external", true);
 	p->type = c->msg->type;
-	pd_vec_push_a(p->tx->arena, p->out, cluster_finish(c));
+	pd_vec_push_a(p->tx->arena, p->out, pd_cluster_finish(c));
 }
 
 static void add_subset(const struct port_clusters *p, const Istio__Subset *s)
@@ -280,8 +280,8 @@ static void add_subset(const struct port_clusters *p, const Istio__Subset *s)
 	const Istio__TrafficPolicy *policy =
 		pd_policy_with_subset(p->tx->arena, p->policy, s->traffic_policy, p->port->port);
 	apply_policy(&c, p, policy, s->traffic_policy, s->name);
-	pb_struct_set_string(p->tx->arena, cluster_istio_metadata(&c), "subset", s->name);
-	pd_vec_push_a(p->tx->arena, p->out, cluster_finish(&c));
+	pb_struct_set_string(p->tx->arena, pd_cluster_istio_metadata(&c), "subset", s->name);
+	pd_vec_push_a(p->tx->arena, p->out, pd_cluster_finish(&c));
 }
 
 static void add_port(struct port_clusters *p)
@@ -308,11 +308,12 @@ static void add_dynamic_port(struct port_clusters *p)
 	struct cluster c;
 	if (!can_resolve_requests(p->port->protocol))
 		return;
-	cluster_init(&c, p->tx, pd_cluster_name(a, "outbound", p->port->port, "", p->svc->host), CLUSTER_TYPE(STATIC));
+	pd_cluster_init(&c, p->tx, pd_cluster_name(a, "outbound", p->port->port, "", p->svc->host),
+			CLUSTER_TYPE(STATIC));
 	c.svc = p->svc;
 	c.port = p->port;
-	cluster_set_dynamic_proxy(&c, pd_arena_printf(a, "%s_dfp_dns_cache", p->svc->host));
-	cluster_set_protocol(&c);
+	pd_cluster_set_dynamic_proxy(&c, pd_arena_printf(a, "%s_dfp_dns_cache", p->svc->host));
+	pd_cluster_set_protocol(&c);
 	p->accounts = NULL;
 	p->n_accounts = 0;
 	finish_default(&c, p);

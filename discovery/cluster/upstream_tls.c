@@ -21,7 +21,7 @@ static bool skips_verify(const Settings *s)
 static const char *mesh_alpn(const struct cluster *c)
 {
 	bool exchange = c->tx->key->caps & PD_CAP_METADATA_EXCHANGE_NETWORK;
-	bool http2 = cluster_http2_options(c) != NULL;
+	bool http2 = pd_cluster_http2_options(c) != NULL;
 	if (!(c->tx->key->caps & PD_CAP_ALPN) && c->port && pd_protocol_is_http(c->port->protocol)) {
 		bool downstream = c->http && !http2 && c->http->upstream_protocol_options_case != 0;
 		if (http2)
@@ -40,10 +40,10 @@ static void set_auto_names(struct cluster *c, const Settings *s)
 	bool skip = skips_verify(s);
 	bool san = !skip && (c->dynamic || (sni && (!s || !s->n_subject_alt_names)));
 	if (c->dynamic && (skip || !sni || !san))
-		cluster_dynamic_proxy_insecure(c);
+		pd_cluster_dynamic_proxy_insecure(c);
 	if (!sni && !san)
 		return;
-	EnvoyHttpProtocolOptions *o = cluster_http(c);
+	EnvoyHttpProtocolOptions *o = pd_cluster_http(c);
 	if (!o->upstream_http_protocol_options)
 		o->upstream_http_protocol_options =
 			PB_NEW(c->tx->arena, Envoy__Config__Core__V3__UpstreamHttpProtocolOptions,
@@ -92,7 +92,7 @@ static void add_match(struct cluster *c, const char *name, const char *tls_mode,
 static void set_auto_mtls(struct cluster *c, const struct upstream_tls *t)
 {
 	EnvoyTransportSocket *socket = mesh_socket(c, t);
-	if (cluster_is(c, CLUSTER_TYPE(ORIGINAL_DST))) {
+	if (pd_cluster_is(c, CLUSTER_TYPE(ORIGINAL_DST))) {
 		c->msg->transport_socket = socket;
 		return;
 	}
@@ -181,12 +181,12 @@ static void set_user_tls(struct cluster *c, const struct upstream_tls *t)
 		sans = (struct names){t->sans, t->n_sans};
 	(files ? use_files : use_credential)(c, s, &sans, ctx->common_tls_context);
 	apply_mesh_tls_defaults(c, ctx->common_tls_context->tls_params);
-	if (cluster_http2_options(c))
+	if (pd_cluster_http2_options(c))
 		pd_tls_set_alpn(c->tx->arena, ctx->common_tls_context, "h2");
 	c->msg->transport_socket = pd_tls_socket(c->tx->arena, ctx);
 }
 
-void cluster_apply_tls(struct cluster *c, const struct upstream_tls *t)
+void pd_cluster_apply_tls(struct cluster *c, const struct upstream_tls *t)
 {
 	if (t->settings) {
 		if (t->settings->mode == TLS_MODE(ISTIO_MUTUAL))
@@ -221,7 +221,7 @@ static EnvoyTransportSocket *wrap(struct cluster *c, const Istio__TrafficPolicy_
 	return out;
 }
 
-void cluster_apply_proxy_protocol(struct cluster *c, const Istio__TrafficPolicy__ProxyProtocol *p)
+void pd_cluster_apply_proxy_protocol(struct cluster *c, const Istio__TrafficPolicy__ProxyProtocol *p)
 {
 	if (!p)
 		return;

@@ -29,18 +29,19 @@ struct endpoint_groups {
 };
 
 // Sorted by locality.
-struct endpoint_groups endpoint_groups_of(struct pd_tx *tx, const struct endpoint_query *q);
-EnvoyClusterLoadAssignment *endpoint_assignment(struct pd_tx *tx, const char *cluster, const struct endpoint_groups *g);
+struct endpoint_groups pd_endpoint_groups_of(struct pd_tx *tx, const struct endpoint_query *q);
+EnvoyClusterLoadAssignment *pd_endpoint_assignment(struct pd_tx *tx, const char *cluster,
+						   const struct endpoint_groups *g);
 
 // ---- lb_endpoint.c -----------------------------------------------------------------------------------------------------
 // Whether clients may speak mesh mTLS to an endpoint (it is known to serve it, and neither rule nor policy is against it).
 struct endpoint_mtls {
 	bool by_rule, rule_allows;
 };
-struct endpoint_mtls endpoint_mtls_of(const struct endpoint_query *q);
-bool endpoint_has_mtls(struct pd_tx *tx, const struct endpoint_mtls *m, const struct pd_endpoint *e);
-EnvoyLbEndpoint *endpoint_message(struct pd_tx *tx, const struct pd_endpoint *e, bool mtls);
-EnvoyAddress *endpoint_address(struct pd_arena *a, const char *address, uint32_t port);
+struct endpoint_mtls pd_endpoint_mtls_of(const struct endpoint_query *q);
+bool pd_endpoint_has_mtls(struct pd_tx *tx, const struct endpoint_mtls *m, const struct pd_endpoint *e);
+EnvoyLbEndpoint *pd_endpoint_message(struct pd_tx *tx, const struct pd_endpoint *e, bool mtls);
+EnvoyAddress *pd_endpoint_address(struct pd_arena *a, const char *address, uint32_t port);
 
 // ---- locality.c --------------------------------------------------------------------------------------------------------
 // What is in force for a service: rule > Service.trafficDistribution > mesh; zone aware goes before locality.
@@ -49,11 +50,11 @@ struct locality_lb {
 	const Istio__ZoneAwareLoadBalancerSetting *zone_aware;
 	bool force; // failover also without outlier detection
 };
-struct locality_lb locality_lb_of(struct pd_tx *tx, const struct pd_service *svc,
-				  const Istio__LoadBalancerSettings *lb);
-bool zone_aware_enabled(const Istio__ZoneAwareLoadBalancerSetting *z);
+struct locality_lb pd_locality_lb_of(struct pd_tx *tx, const struct pd_service *svc,
+				     const Istio__LoadBalancerSettings *lb);
+bool pd_zone_aware_enabled(const Istio__ZoneAwareLoadBalancerSetting *z);
 // Sets priorities or weights relative to the proxy; may split groups. `outlier`: the cluster detects bad endpoints.
-void locality_prioritise(struct pd_tx *tx, const struct locality_lb *lb, bool outlier, struct endpoint_groups *g);
-Envoy__Config__Core__V3__Locality *locality_message(struct pd_arena *a, const char *label);
+void pd_locality_prioritise(struct pd_tx *tx, const struct locality_lb *lb, bool outlier, struct endpoint_groups *g);
+Envoy__Config__Core__V3__Locality *pd_locality_message(struct pd_arena *a, const char *label);
 
 #endif

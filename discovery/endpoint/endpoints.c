@@ -125,7 +125,7 @@ static struct endpoint_group *group_for(struct pd_tx *tx, struct endpoint_groups
 			return &g->v[i];
 	struct endpoint_group new = {.locality = locality};
 	new.msg = PB_NEW(tx->arena, EnvoyLocalityLbEndpoints, envoy__config__endpoint__v3__locality_lb_endpoints);
-	new.msg->locality = locality_message(tx->arena, locality);
+	new.msg->locality = pd_locality_message(tx->arena, locality);
 	pd_vec_push_a(tx->arena, g, new);
 	return &g->v[g->n - 1];
 }
@@ -146,7 +146,7 @@ static void set_weights(struct pd_arena *a, struct endpoint_groups *g)
 	}
 }
 
-struct endpoint_groups endpoint_groups_of(struct pd_tx *tx, const struct endpoint_query *q)
+struct endpoint_groups pd_endpoint_groups_of(struct pd_tx *tx, const struct endpoint_query *q)
 {
 	struct endpoint_groups out = {0};
 	const struct pd_endpoints *all = tx_endpoints(tx, q->svc->host);
@@ -156,16 +156,16 @@ struct endpoint_groups endpoint_groups_of(struct pd_tx *tx, const struct endpoin
 		.unhealthy = sends_unhealthy(tx, q),
 		.own_cluster = q->svc->node_local || is_cluster_local(tx, q->svc->host),
 	};
-	struct endpoint_mtls mtls = endpoint_mtls_of(q);
+	struct endpoint_mtls mtls = pd_endpoint_mtls_of(q);
 	for (size_t i = 0; all && i < all->n; i++) {
 		const struct pd_endpoint *e = &all->v[i];
 		if (!selected(tx, &s, e))
 			continue;
-		bool has_mtls = endpoint_has_mtls(tx, &mtls, e);
+		bool has_mtls = pd_endpoint_has_mtls(tx, &mtls, e);
 		if (q->mtls_only && !has_mtls)
 			continue;
 		struct endpoint_group *g = group_for(tx, &out, e->workload->locality);
-		PB_PUSH(tx->arena, g->msg, lb_endpoints, endpoint_message(tx, e, has_mtls));
+		PB_PUSH(tx->arena, g->msg, lb_endpoints, pd_endpoint_message(tx, e, has_mtls));
 		pd_vec_push_a(tx->arena, &g->from, e);
 	}
 	if (out.n)
@@ -174,7 +174,8 @@ struct endpoint_groups endpoint_groups_of(struct pd_tx *tx, const struct endpoin
 	return out;
 }
 
-EnvoyClusterLoadAssignment *endpoint_assignment(struct pd_tx *tx, const char *cluster, const struct endpoint_groups *g)
+EnvoyClusterLoadAssignment *pd_endpoint_assignment(struct pd_tx *tx, const char *cluster,
+						   const struct endpoint_groups *g)
 {
 	EnvoyClusterLoadAssignment *cla =
 		PB_NEW(tx->arena, EnvoyClusterLoadAssignment, envoy__config__endpoint__v3__cluster_load_assignment);
@@ -189,17 +190,17 @@ EnvoyClusterLoadAssignment *pd_build_endpoints(struct pd_tx *tx, const char *clu
 	struct endpoint_groups none = {0};
 	struct pd_cluster_name name;
 	if (!pd_cluster_name_parse(tx->arena, cluster, &name))
-		return endpoint_assignment(tx, cluster, &none);
+		return pd_endpoint_assignment(tx, cluster, &none);
 	struct endpoint_query q = {.svc = tx_service(tx, name.host), .subset = name.subset, .mtls_only = name.sni_form};
 	q.port = q.svc ? pd_service_port(q.svc, name.port) : NULL;
 	// A cluster whose service went over to DNS has no use for EDS any more.
 	if (!q.port || q.svc->resolution == PD_RES_DNS || q.svc->resolution == PD_RES_DNS_RR)
-		return endpoint_assignment(tx, cluster, &none);
+		return pd_endpoint_assignment(tx, cluster, &none);
 	tx_use(tx, q.svc->source);
 	q.dr = tx_dest_rule(tx, q.svc);
-	struct endpoint_groups groups = endpoint_groups_of(tx, &q);
+	struct endpoint_groups groups = pd_endpoint_groups_of(tx, &q);
 	const Istio__TrafficPolicy *p = tx_traffic_policy(tx, q.dr, q.port->port, q.subset);
-	struct locality_lb lb = locality_lb_of(tx, q.svc, p ? p->load_balancer : NULL);
-	locality_prioritise(tx, &lb, p && p->outlier_detection, &groups);
-	return endpoint_assignment(tx, cluster, &groups);
+	struct locality_lb lb = pd_locality_lb_of(tx, q.svc, p ? p->load_balancer : NULL);
+	pd_locality_prioritise(tx, &lb, p && p->outlier_detection, &groups);
+	return pd_endpoint_assignment(tx, cluster, &groups);
 }

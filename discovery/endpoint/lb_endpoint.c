@@ -19,7 +19,7 @@ static const Istio__ClientTLSSettings *policy_tls(const Istio__TrafficPolicy *p,
 	return p ? p->tls : NULL;
 }
 
-struct endpoint_mtls endpoint_mtls_of(const struct endpoint_query *q)
+struct endpoint_mtls pd_endpoint_mtls_of(const struct endpoint_query *q)
 {
 	const Istio__ClientTLSSettings *tls = NULL;
 	if (q->dr) {
@@ -35,7 +35,7 @@ struct endpoint_mtls endpoint_mtls_of(const struct endpoint_query *q)
 	};
 }
 
-bool endpoint_has_mtls(struct pd_tx *tx, const struct endpoint_mtls *m, const struct pd_endpoint *e)
+bool pd_endpoint_has_mtls(struct pd_tx *tx, const struct endpoint_mtls *m, const struct pd_endpoint *e)
 {
 	if (!e->workload->tls_istio)
 		return false;
@@ -46,7 +46,7 @@ bool endpoint_has_mtls(struct pd_tx *tx, const struct endpoint_mtls *m, const st
 
 // ---- messages ------------------------------------------------------------------------------------------------------------
 
-EnvoyAddress *endpoint_address(struct pd_arena *a, const char *address, uint32_t port)
+EnvoyAddress *pd_endpoint_address(struct pd_arena *a, const char *address, uint32_t port)
 {
 	EnvoyAddress *out = PB_NEW(a, EnvoyAddress, envoy__config__core__v3__address);
 	if (*address == '/' || *address == '@' || pd_has_prefix(address, "unix://")) {
@@ -97,19 +97,19 @@ static Envoy__Config__Core__V3__HealthStatus health_of(const struct pd_endpoint 
 	}
 }
 
-EnvoyLbEndpoint *endpoint_message(struct pd_tx *tx, const struct pd_endpoint *e, bool mtls)
+EnvoyLbEndpoint *pd_endpoint_message(struct pd_tx *tx, const struct pd_endpoint *e, bool mtls)
 {
 	struct pd_arena *a = tx->arena;
 	const struct pd_workload *w = e->workload;
 	Envoy__Config__Endpoint__V3__Endpoint *ep =
 		PB_NEW(a, Envoy__Config__Endpoint__V3__Endpoint, envoy__config__endpoint__v3__endpoint);
-	ep->address = endpoint_address(a, e->address, e->port);
+	ep->address = pd_endpoint_address(a, e->address, e->port);
 	for (size_t i = 0; tx->snap->settings->dual_stack && i < w->n_ips; i++) {
 		if (pd_streq(w->ips[i], e->address))
 			continue;
 		Envoy__Config__Endpoint__V3__Endpoint__AdditionalAddress *more =
 			pb_new(a, &envoy__config__endpoint__v3__endpoint__additional_address__descriptor);
-		more->address = endpoint_address(a, w->ips[i], e->port);
+		more->address = pd_endpoint_address(a, w->ips[i], e->port);
 		PB_PUSH(a, ep, additional_addresses, more);
 	}
 	EnvoyLbEndpoint *out = PB_NEW(a, EnvoyLbEndpoint, envoy__config__endpoint__v3__lb_endpoint);

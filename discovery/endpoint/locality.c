@@ -37,7 +37,7 @@ static struct place place_of(struct pd_arena *a, const char *label)
 	return p;
 }
 
-Envoy__Config__Core__V3__Locality *locality_message(struct pd_arena *a, const char *label)
+Envoy__Config__Core__V3__Locality *pd_locality_message(struct pd_arena *a, const char *label)
 {
 	struct place p = place_of(a, label);
 	Envoy__Config__Core__V3__Locality *m =
@@ -73,7 +73,7 @@ static uint32_t distance(const struct place *a, const struct place *b)
 
 // ---- which setting -----------------------------------------------------------------------------------------------------------
 
-bool zone_aware_enabled(const ZoneAwareSetting *z)
+bool pd_zone_aware_enabled(const ZoneAwareSetting *z)
 {
 	return !z->enabled || z->enabled->value;
 }
@@ -86,7 +86,8 @@ static const LocalitySetting *by_labels(struct pd_arena *a, const char *const *l
 	return s;
 }
 
-struct locality_lb locality_lb_of(struct pd_tx *tx, const struct pd_service *svc, const Istio__LoadBalancerSettings *lb)
+struct locality_lb pd_locality_lb_of(struct pd_tx *tx, const struct pd_service *svc,
+				     const Istio__LoadBalancerSettings *lb)
 {
 	static const char *const nearest[] = {LABEL_NETWORK, LABEL_REGION, LABEL_ZONE, LABEL_SUBZONE, LABEL_HOSTNAME};
 	struct locality_lb out = {0};
@@ -185,10 +186,10 @@ static void by_region(struct pd_tx *tx, const struct failover *f, size_t n, stru
 
 // ---- priority by labels --------------------------------------------------------------------------------------------------------
 
-// A label of the proxy. Without a view only those that stand for a place are known.
+// A label of the proxy. A scope has those that rules name, and those that stand for a place.
 static const char *proxy_label(struct pd_tx *tx, const char *key)
 {
-	const char *own = tx->view ? pd_labels_get(&tx->view->labels, key) : NULL;
+	const char *own = pd_labels_get(tx->view ? &tx->view->labels : &tx->key->labels, key);
 	if (own)
 		return own;
 	if (pd_streq(key, LABEL_NETWORK))
@@ -357,7 +358,7 @@ static void prioritise_by_locality(struct pd_tx *tx, const LocalitySetting *s, b
 		by_distance(tx, f, s->n_failover, g);
 }
 
-void locality_prioritise(struct pd_tx *tx, const struct locality_lb *lb, bool outlier, struct endpoint_groups *g)
+void pd_locality_prioritise(struct pd_tx *tx, const struct locality_lb *lb, bool outlier, struct endpoint_groups *g)
 {
 	if (!g->n)
 		return;
@@ -366,7 +367,7 @@ void locality_prioritise(struct pd_tx *tx, const struct locality_lb *lb, bool ou
 		return;
 	}
 	const ZoneAwareSetting *z = lb->zone_aware;
-	if (!z || !zone_aware_enabled(z) || tx->key->type == PD_NODE_WAYPOINT)
+	if (!z || !pd_zone_aware_enabled(z) || tx->key->type == PD_NODE_WAYPOINT)
 		return;
 	struct failover *f = PD_NEWN(tx->arena, struct failover, z->n_failover + 1);
 	for (size_t i = 0; i < z->n_failover; i++)
