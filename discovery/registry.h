@@ -134,7 +134,9 @@ struct pd_service {
 struct pd_service_list {
 	struct pd_obj obj;
 	size_t n;
-	struct pd_service *v[]; // by creation time, name, namespace, cluster; one reference each
+	// By creation time, name, namespace; one reference each. A Kubernetes service that several clusters have is there once for
+	// each, our own cluster first; their endpoints are together in PD_IX_ENDPOINTS (workload->cluster tells them apart).
+	struct pd_service *v[];
 };
 const struct pd_port *pd_service_port(const struct pd_service *s, uint32_t port); // NULL if none
 

@@ -18,7 +18,7 @@ static void mark_host(struct reg_pass *p, const char *host)
 // that changed, and is followed from what it pointed to.
 static void mark_chain(struct reg_pass *p, const char *host)
 {
-	for (size_t hops = 0; host && hops < REG_ALIAS_HOPS_MAX; hops++) {
+	for (size_t hops = 0; host && hops < PD_ALIAS_HOPS_MAX; hops++) {
 		pd_reg_mark(p, &p->hosts, host);
 		host = pd_reg_alias_at(p, host);
 	}
@@ -108,7 +108,7 @@ static void touch_pod(struct reg_pass *p, const struct pd_object *o)
 	for (size_t i = 0; s && i < s->n_podips; i++)
 		if (!pd_streq(s->podips[i]->ip, s->podip))
 			touch_address(p, o->key.ns, s->podips[i]->ip);
-	touch_selecting(p, o->key.ns, REG_PAIRS(o->meta->labels), o->meta->n_labels, false);
+	touch_selecting(p, o->key.ns, PD_REG_PAIRS(o->meta->labels), o->meta->n_labels, false);
 }
 
 static void touch_workload_entry(struct reg_pass *p, const struct pd_object *o)
@@ -117,8 +117,8 @@ static void touch_workload_entry(struct reg_pass *p, const struct pd_object *o)
 
 	if (!pd_empty(e->address))
 		pd_reg_mark(p, &p->ips, pd_arena_strdup(p->a, e->address));
-	touch_selecting(p, o->key.ns, REG_PAIRS(e->labels), e->n_labels, true);
-	touch_selecting(p, o->key.ns, REG_PAIRS(o->meta->labels), o->meta->n_labels, true);
+	touch_selecting(p, o->key.ns, PD_REG_PAIRS(e->labels), e->n_labels, true);
+	touch_selecting(p, o->key.ns, PD_REG_PAIRS(o->meta->labels), o->meta->n_labels, true);
 }
 
 // ---- what lies around -------------------------------------------------------------------------------------------------------
@@ -207,11 +207,27 @@ static bool touch_each(const struct pd_object *o, void *arg)
 	return true;
 }
 
-void pd_reg_touch_all(struct reg_pass *p)
+static bool meet_cluster(const struct pd_object *o, void *arg)
+{
+	pd_reg_cluster(((struct reg_pass *)arg)->r, o->key.cluster);
+	return true;
+}
+
+static void each_object(struct reg_pass *p, bool (*fn)(const struct pd_object *, void *))
 {
 	static const enum pd_kind kinds[] = {PD_KIND_SERVICE, PD_KIND_SERVICE_ENTRY, PD_KIND_POD,
 					     PD_KIND_WORKLOAD_ENTRY};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		pd_config_each(p->snap, kinds[i], touch_each, p);
+		pd_config_each(p->snap, kinds[i], fn, p);
+}
+
+void pd_reg_touch_all(struct reg_pass *p)
+{
+	each_object(p, touch_each);
+}
+
+void pd_reg_meet_clusters(struct reg_pass *p)
+{
+	each_object(p, meet_cluster);
 }

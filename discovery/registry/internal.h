@@ -81,6 +81,8 @@ void pd_reg_workload_release(struct pd_obj *o);
 void pd_reg_touch(struct reg_pass *p, const struct pd_object *before, const struct pd_object *after);
 // Marks everything that the snapshot's objects can shape.
 void pd_reg_touch_all(struct reg_pass *p);
+// Makes the clusters of the snapshot's objects known.
+void pd_reg_meet_clusters(struct reg_pass *p);
 
 // ---- names ----------------------------------------------------------------------------------------------------------
 const char *pd_reg_kube_host(struct reg_pass *p, const char *name, const char *ns); // in the pass's arena
@@ -116,7 +118,7 @@ struct reg_pair {
 	ProtobufCMessage base;
 	const char *key, *value;
 } __attribute__((may_alias));
-#define REG_PAIRS(list) ((const struct reg_pair *const *)(list))
+#define PD_REG_PAIRS(list) ((const struct reg_pair *const *)(list))
 
 // Labels under construction: borrowed strings, sorted by key, in an arena.
 struct reg_labels {
@@ -178,13 +180,12 @@ struct pd_export pd_reg_export(struct reg_pass *p, const char *own_ns, const cha
 const char *pd_reg_traffic_distribution(struct reg_pass *p, const struct pd_object *o, const char *spec);
 bool pd_reg_drains(const struct pd_labels *labels);
 void pd_reg_update_services(struct reg_pass *p, const char *host);
-struct pd_service_list *pd_reg_service_list_new(struct pd_service **v, size_t n); // takes the references
 void pd_reg_update_targets(struct reg_pass *p, const char *key);
 
 // Drafts: strings are borrowed, arrays live in the tmp arena; no hash, no references.
 struct pd_service pd_reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host);
 struct pd_service pd_reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host);
-#define REG_ALIAS_HOPS_MAX 16 // ExternalNames that point to one another
+#define PD_ALIAS_HOPS_MAX 16 // ExternalNames that point to one another
 // What the Service with this host name is an alias of (borrowed from the snapshot), or NULL; the first cluster that has it
 // decides.
 const char *pd_reg_alias_at(struct reg_pass *p, const char *host);

@@ -141,9 +141,9 @@ static const char *find_pair(const struct reg_pair *const *v, size_t n, const ch
 static const char *own_label(const struct pd_object *o, const char *key)
 {
 	const Istio__WorkloadEntry *e = (const Istio__WorkloadEntry *)o->spec;
-	const char *v = find_pair(REG_PAIRS(o->meta->labels), o->meta->n_labels, key);
+	const char *v = find_pair(PD_REG_PAIRS(o->meta->labels), o->meta->n_labels, key);
 
-	return v || o->key.kind != PD_KIND_WORKLOAD_ENTRY ? v : find_pair(REG_PAIRS(e->labels), e->n_labels, key);
+	return v || o->key.kind != PD_KIND_WORKLOAD_ENTRY ? v : find_pair(PD_REG_PAIRS(e->labels), e->n_labels, key);
 }
 
 bool pd_reg_selects(const struct pd_labels *selector, const struct pd_object *o)

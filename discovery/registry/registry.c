@@ -238,6 +238,8 @@ static bool take_facts(struct reg_pass *p, const struct pd_changeset *changes, c
 {
 	bool everything = take_mesh(p, mesh);
 
+	if (!p->r->primed)
+		pd_reg_meet_clusters(p);
 	for (size_t i = 0; i < changes->items.n; i++) {
 		const struct pd_object *o = changes->items.v[i].after;
 

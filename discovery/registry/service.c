@@ -179,26 +179,35 @@ void pd_reg_service_list_release(struct pd_obj *o)
 	free(l);
 }
 
-static int cmp_service(const void *x, const void *y)
+// Clusters that have the same service: our own comes first.
+static int cmp_cluster(const struct pd_service *a, const struct pd_service *b, const char *own)
+{
+	int c = pd_streq(b->cluster, own) - pd_streq(a->cluster, own);
+
+	return c ? c : strcmp(a->cluster, b->cluster);
+}
+
+static int cmp_service(const void *x, const void *y, void *own_cluster)
 {
 	const struct pd_service *a = *(struct pd_service *const *)x, *b = *(struct pd_service *const *)y;
 	int c = (a->created_ns > b->created_ns) - (a->created_ns < b->created_ns);
 
 	c = c ? c : strcmp(a->name, b->name);
 	c = c ? c : strcmp(a->ns, b->ns);
-	c = c ? c : strcmp(a->cluster, b->cluster);
+	c = c ? c : cmp_cluster(a, b, own_cluster);
 	c = c ? c : strcmp(a->host, b->host);
 	return c ? c : strcmp(a->source->key.name, b->source->key.name);
 }
 
-struct pd_service_list *pd_reg_service_list_new(struct pd_service **v, size_t n)
+// Takes the references.
+static struct pd_service_list *list_new(const struct pd_registry *r, struct pd_service **v, size_t n)
 {
 	struct pd_service_list *l = pd_xmalloc(sizeof(*l) + n * sizeof(l->v[0]));
 
 	pd_obj_init(&l->obj, pd_reg_service_list_release);
 	l->n = n;
 	memcpy(l->v, v, n * sizeof(l->v[0]));
-	qsort(l->v, n, sizeof(l->v[0]), cmp_service);
+	qsort_r(l->v, n, sizeof(l->v[0]), cmp_service, (void *)r->own_cluster);
 	return l;
 }
 
@@ -288,8 +297,11 @@ static void collect(struct reg_pass *p, const char *host, struct drafts *out)
 			const struct pd_object *o =
 				pd_config_get(p->snap, PD_KIND_SERVICE, p->r->clusters.v[i].name, ns, name);
 
-			if (o)
-				pd_vec_push_a(a, out, pd_reg_service_of_kube(p, o, host));
+			if (!o)
+				continue;
+			pd_vec_push_a(a, out, pd_reg_service_of_kube(p, o, host));
+			// One service in several clusters is as old as it is in the first.
+			out->v[out->n - 1].created_ns = out->v[0].created_ns;
 		}
 	}
 	first_entry = out->n;
@@ -333,7 +345,7 @@ void pd_reg_update_services(struct reg_pass *p, const char *host)
 	for (size_t i = 0; i < drafts.n; i++)
 		pd_vec_push_a(&p->r->tmp, &now, record_of(old, &drafts.v[i]));
 	if (now.n)
-		list = pd_reg_service_list_new(now.v, now.n);
+		list = list_new(p->r, now.v, now.n);
 	if (!old || !list || !same_records(old, list)) {
 		mark_targets(p, old);
 		mark_targets(p, list);
@@ -378,5 +390,5 @@ void pd_reg_update_targets(struct reg_pass *p, const char *key)
 			if (!listed(se->hosts, k, se->hosts[k]))
 				add_targets(p, entries->v[i], se->hosts[k], &now);
 	}
-	file_list(p, PD_IX_TARGETS, key, now.n ? pd_reg_service_list_new(now.v, now.n) : NULL);
+	file_list(p, PD_IX_TARGETS, key, now.n ? list_new(p->r, now.v, now.n) : NULL);
 }

@@ -76,7 +76,7 @@ const char *const *pd_reg_aliases_of(struct reg_pass *p, const char *host, size_
 	if (pd_reg_alias_at(p, host))
 		return NULL;
 	add_pointing_at(p, host, &found);
-	for (size_t hops = 1, i = 0; hops < REG_ALIAS_HOPS_MAX && i < found.n; hops++)
+	for (size_t hops = 1, i = 0; hops < PD_ALIAS_HOPS_MAX && i < found.n; hops++)
 		for (size_t end = found.n; i < end; i++)
 			add_pointing_at(p, found.v[i].host, &found);
 	if (!found.n)
@@ -196,8 +196,8 @@ struct pd_service pd_reg_service_of_kube(struct reg_pass *p, const struct pd_obj
 		.source = o,
 	};
 
-	pd_reg_labels_add(a, &labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
-	pd_reg_labels_add(a, &selector, REG_PAIRS(spec->selector), spec->n_selector);
+	pd_reg_labels_add(a, &labels, PD_REG_PAIRS(o->meta->labels), o->meta->n_labels);
+	pd_reg_labels_add(a, &selector, PD_REG_PAIRS(spec->selector), spec->n_selector);
 	s.labels = reg_labels_view(&labels);
 	s.selector = reg_labels_view(&selector);
 	s.drains = pd_reg_drains(&s.labels);

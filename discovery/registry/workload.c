@@ -252,7 +252,7 @@ static struct pd_workload *build_pod(struct reg_pass *p, const struct pd_object 
 				  .has_pod = true,
 			  }};
 
-	pd_reg_labels_add(a, &d.labels, REG_PAIRS(o->meta->labels), o->meta->n_labels);
+	pd_reg_labels_add(a, &d.labels, PD_REG_PAIRS(o->meta->labels), o->meta->n_labels);
 	d.w.tls_istio = pd_streq(pd_reg_labels_get(&d.labels, "security.istio.io/tlsMode"), "istio");
 	d.w.locality = label_locality(a, &d.labels);
 	if (!*d.w.locality)
@@ -331,7 +331,7 @@ static struct pd_workload *build_entry(struct reg_pass *p, const struct pd_objec
 			  }};
 	const char *tls;
 
-	pd_reg_labels_add(a, &d.labels, REG_PAIRS(e->labels), e->n_labels);
+	pd_reg_labels_add(a, &d.labels, PD_REG_PAIRS(e->labels), e->n_labels);
 	pd_reg_labels_add(a, &d.labels, more, n_more);
 	tls = pd_reg_labels_get(&d.labels, "security.istio.io/tlsMode");
 	d.w.tls_istio = tls ? pd_streq(tls, "istio") : !pd_empty(e->service_account);
@@ -357,7 +357,8 @@ struct pd_workload *pd_reg_workload_of_entry(struct reg_pass *p, const struct pd
 
 	if (w)
 		return w;
-	return build_entry(p, o, e, o->key.name, entry_workload_name(o), REG_PAIRS(o->meta->labels), o->meta->n_labels);
+	return build_entry(p, o, e, o->key.name, entry_workload_name(o), PD_REG_PAIRS(o->meta->labels),
+			   o->meta->n_labels);
 }
 
 struct pd_workload *pd_reg_workload_of_inline(struct reg_pass *p, const struct pd_object *o, size_t i)
@@ -448,7 +449,7 @@ void pd_reg_update_workload(struct reg_pass *p, const char *ip)
 			const struct pd_object *o = entries->v[0];
 
 			now = build_entry(p, o, (const Istio__WorkloadEntry *)o->spec, o->key.name,
-					  entry_workload_name(o), REG_PAIRS(o->meta->labels), o->meta->n_labels);
+					  entry_workload_name(o), PD_REG_PAIRS(o->meta->labels), o->meta->n_labels);
 		}
 	}
 	if (old && now && old->hash == now->hash)

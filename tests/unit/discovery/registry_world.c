@@ -23,6 +23,7 @@ void world_init(struct world *w)
 	w->store = pd_store_new(pd_indexes, pd_indexes_n);
 	w->registry = pd_registry_new("cluster.local", "Kubernetes");
 	w->issues = pd_issues_new();
+	w->cluster = "Kubernetes";
 	istio__mesh_config__init(&w->mesh_config);
 	w->export_all[0] = (char *)"*";
 	w->mesh_config.n_default_service_export_to = 1;
@@ -91,7 +92,7 @@ static void print_issue(const struct pd_issue *i, void *arg)
 
 void world_decode(struct world *w, const char *yaml, struct pd_decoded_text *out)
 {
-	struct pd_decode_config cfg = {.cluster = "Kubernetes", .origin = "test.yaml", .issues = w->issues};
+	struct pd_decode_config cfg = {.cluster = w->cluster, .origin = "test.yaml", .issues = w->issues};
 
 	pd_decode_text(&cfg, yaml, strlen(yaml), out);
 	if (pd_issues_count(w->issues))

@@ -10,6 +10,7 @@ struct world {
 	struct pd_store *store;
 	struct pd_registry *registry;
 	struct pd_issues *issues;
+	const char *cluster; // of the objects to come; "Kubernetes" at first
 	Istio__MeshConfig mesh_config;
 	char *export_all[1];
 	struct pd_mesh mesh;

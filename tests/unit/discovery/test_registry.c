@@ -160,6 +160,45 @@ static void test_aliases(void **state)
 	expect_aliases(w, "a.shop.svc.cluster.local", "");
 }
 
+// As far as a resolver would follow.
+static void test_long_chain(void **state)
+{
+	struct world *w = *state;
+	char name[32], target[64];
+
+	world_apply(w, web);
+	external_name(w, "x1", WEB);
+	for (int i = 2; i <= 20; i++) {
+		snprintf(name, sizeof(name), "x%d", i);
+		snprintf(target, sizeof(target), "x%d.shop.svc.cluster.local", i - 1);
+		external_name(w, name, target);
+	}
+	assert_int_equal(world_service(w, WEB)->n_aliases, 16);
+}
+
+static void test_clusters(void **state)
+{
+	struct world *w = *state;
+	const struct pd_service_list *l;
+
+	apply_all(w);
+	w->cluster = "Another";
+	world_apply(w,
+		    "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop, creationTimestamp: "
+		    "'2026-08-01T00:00:00Z'}, spec: {clusterIP: 10.97.0.1, ports: [{name: http, port: 81}]}}\n---\n"
+		    "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: web-1, namespace: shop, "
+		    "labels: {kubernetes.io/service-name: web}}, addressType: IPv4, ports: [{name: http, port: 8081}], "
+		    "endpoints: [{addresses: [10.1.0.1]}]}");
+	l = pd_registry_get(w->map, PD_IX_SERVICE, WEB);
+	assert_int_equal(l->n, 2);
+	assert_string_equal(l->v[0]->cluster, "Kubernetes");
+	assert_string_equal(l->v[1]->vips[0], "10.97.0.1");
+	world_expect(w, WEB,
+		     "10.1.0.1:8080/http HEALTHY @west/west-1/ web;shop;web;v2 tls\n"
+		     "10.1.0.1:8081/http HEALTHY ;;;latest\n");
+	assert_string_equal(world_endpoints(w, WEB)->v[1].workload->cluster, "Another");
+}
+
 static void test_namespace_annotation(void **state)
 {
 	struct world *w = *state;
@@ -527,6 +566,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_service, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_service_kinds, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_aliases, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_long_chain, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_clusters, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_namespace_annotation, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_pod_endpoint, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_order_of_arrival, world_setup, world_teardown),
