@@ -201,12 +201,14 @@ int rig_ack(struct rig *r, enum pd_type t)
 	return rc;
 }
 
+// A StringValue: tag, length (two bytes from 128 on), text.
 static void show_resource(struct pd_buf *b, const struct pd_resource *r)
 {
-	size_t n;
+	size_t n, skip;
 	uint8_t *v = pd_resource_value(r, &n);
 
-	pd_buf_printf(b, "%s=%.*s,", r->name, n ? (int)n - 2 : 0, n ? (char *)v + 2 : "");
+	skip = v[1] & 0x80 ? 3 : 2;
+	pd_buf_printf(b, "%.*s,", (int)(n - skip), (char *)v + skip);
 	free(v);
 }
 

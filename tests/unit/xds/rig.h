@@ -2,7 +2,7 @@
 #ifndef TESTS_UNIT_XDS_RIG_H
 #define TESTS_UNIT_XDS_RIG_H
 
-#include "tests/xds/fake_engine.h"
+#include "tests/unit/xds/fake_engine.h"
 #include "xds/pass.h"
 #include "xds/session.h"
 

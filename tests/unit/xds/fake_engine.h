@@ -1,10 +1,10 @@
 // An engine whose resources a test sets by hand: discovery/engine.h without translation. Linked in place of the real one.
-#ifndef TESTS_XDS_FAKE_ENGINE_H
-#define TESTS_XDS_FAKE_ENGINE_H
+#ifndef TESTS_UNIT_XDS_FAKE_ENGINE_H
+#define TESTS_UNIT_XDS_FAKE_ENGINE_H
 
 #include "discovery/engine.h"
 
-// Sets (text != NULL) or removes a resource. The value is a google.protobuf.StringValue with the text. Nobody is told.
+// Sets (text != NULL) or removes a resource. Its value is a google.protobuf.StringValue, "name=text". Nobody is told.
 void fake_set(struct pd_engine *, enum pd_type, const char *name, const char *text);
 struct pd_resource *fake_resource(enum pd_type, const char *name, const char *text); // one reference
 // Makes what was set visible and tells the listener: wildcard types and RDS by view, the others by name.

@@ -1,0 +1,76 @@
+#include "tests/unit/xds/wire.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+void wire_open(struct wire *w, const struct pd_xds_config *config)
+{
+	struct pd_xds_config defaults;
+	struct pd_buf err = {0};
+	uint16_t port;
+
+	PD_ASSERT(pd_log_set_levels(getenv("PD_TEST_LOG") ? "default:debug" : "default:error") == PD_OK);
+	pd_xds_config_defaults(&defaults);
+	w->engine = pd_engine_new(NULL, NULL);
+	w->x = pd_xds_new(w->engine, config ? config : &defaults);
+	PD_ASSERT(pd_xds_listen(w->x, "127.0.0.1:0", NULL, &port, &err) == PD_OK);
+	snprintf(w->address, sizeof(w->address), "127.0.0.1:%u", port);
+	pd_xds_start(w->x);
+	pd_buf_free(&err);
+}
+
+void wire_close(struct wire *w)
+{
+	pd_xds_free(&w->x);
+	pd_engine_free(&w->engine);
+}
+
+void wire_config(struct wire *w, const char *what)
+{
+	char *text = pd_xstrdup(what), *save, *eq;
+	enum pd_type t = PD_TYPE_COUNT;
+
+	for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		enum pd_type k = 0;
+
+		while (k < PD_TYPE_COUNT && strcmp(word, pd_types[k].short_name) != 0)
+			k++;
+		if (k < PD_TYPE_COUNT) {
+			t = k;
+			continue;
+		}
+		eq = strchr(word, '=');
+		if (eq)
+			*eq = 0;
+		fake_set(w->engine, t, word, eq ? eq + 1 : NULL);
+	}
+	fake_publish(w->engine);
+	free(text);
+}
+
+struct cli *wire_client(struct wire *w, bool delta)
+{
+	return cli_open(&(struct cli_options){.address = w->address, .delta = delta});
+}
+
+struct pd_xds_stats wire_stats(struct wire *w)
+{
+	struct pd_xds_stats s;
+
+	pd_xds_stats(w->x, &s);
+	return s;
+}
+
+void wire_wait_empty(struct wire *w)
+{
+	struct timespec nap = {.tv_nsec = 2000000};
+
+	for (int i = 0; i < 10000 && wire_stats(w).streams; i++)
+		nanosleep(&nap, NULL);
+	PD_ASSERT(!wire_stats(w).streams);
+}

@@ -1,0 +1,29 @@
+// A server on a loopback port with a fake engine, and clients.
+#ifndef TESTS_UNIT_XDS_WIRE_H
+#define TESTS_UNIT_XDS_WIRE_H
+
+#include "tests/unit/xds/fake_engine.h"
+#include "tests/xds/client.h"
+#include "xds/server.h"
+
+struct wire {
+	struct pd_engine *engine;
+	struct pd_xds *x;
+	char address[32];
+};
+
+// Config may be NULL: the defaults.
+void wire_open(struct wire *, const struct pd_xds_config *);
+void wire_close(struct wire *);
+// "CDS a=1 b EDS x=2": sets a and x, removes b, publishes.
+void wire_config(struct wire *, const char *what);
+struct cli *wire_client(struct wire *, bool delta);
+struct pd_xds_stats wire_stats(struct wire *);
+// Waits until the server has no stream left.
+void wire_wait_empty(struct wire *);
+
+#define expect_next(c, want) assert_string_equal(cli_next((c), CLI_WAIT_MS), (want))
+#define expect_take(c, want) assert_string_equal(cli_take(c), (want))
+#define expect_quiet(c) assert_string_equal(cli_next((c), CLI_QUIET_MS), "")
+
+#endif
