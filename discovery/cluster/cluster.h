@@ -75,6 +75,11 @@ struct upstream_tls {
 void pd_cluster_apply_tls(struct cluster *c, const struct upstream_tls *t);
 void pd_cluster_apply_proxy_protocol(struct cluster *c, const Istio__TrafficPolicy__ProxyProtocol *p);
 
+// ---- static.c ----------------------------------------------------------------------------------------------------------
+// Connections to the application come from 127.0.0.6 (::6), which interception leaves alone.
+void pd_cluster_set_inbound_source(struct cluster *c, bool both_families);
+void pd_cluster_add_inbound_passthrough(struct pd_tx *tx, struct pd_cluster_vec *out);
+
 // ---- dns.c -------------------------------------------------------------------------------------------------------------
 // What STRICT_DNS and LOGICAL_DNS clusters need besides their endpoints.
 void pd_cluster_set_dns(struct cluster *c);
