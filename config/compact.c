@@ -4,34 +4,13 @@
 #include <string.h>
 
 #include "api/pb.h"
+#include "config/field.h"
 
 #define ALIGN 8
 
 static size_t round_up(size_t n)
 {
 	return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-}
-
-// Size of a list's element, 0 for scalars that need nothing beside the struct.
-static size_t element_size(ProtobufCType t)
-{
-	switch (t) {
-	case PROTOBUF_C_TYPE_BOOL:
-		return sizeof(protobuf_c_boolean);
-	case PROTOBUF_C_TYPE_INT64:
-	case PROTOBUF_C_TYPE_SINT64:
-	case PROTOBUF_C_TYPE_SFIXED64:
-	case PROTOBUF_C_TYPE_UINT64:
-	case PROTOBUF_C_TYPE_FIXED64:
-	case PROTOBUF_C_TYPE_DOUBLE:
-	case PROTOBUF_C_TYPE_STRING:
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return 8;
-	case PROTOBUF_C_TYPE_BYTES:
-		return sizeof(ProtobufCBinaryData);
-	default:
-		return 4;
-	}
 }
 
 static void measure_value(struct pd_compact *c, const ProtobufCFieldDescriptor *f, const void *value)
@@ -59,12 +38,12 @@ void pd_compact_measure(struct pd_compact *c, const ProtobufCMessage *m)
 	for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
 		const char *value = (const char *)m + f->offset;
-		size_t n = 1, step = element_size(f->type);
+		size_t n = 1, step = pd_field_size(f->type);
 
 		if (!pb_field_is_set(m, f))
 			continue;
 		if (f->label == PROTOBUF_C_LABEL_REPEATED) {
-			n = *(const size_t *)((const char *)m + f->quantifier_offset);
+			n = pd_field_count(m, f);
 			value = *(const char *const *)value;
 			c->structs += round_up(n * step);
 		}
@@ -120,12 +99,12 @@ static void copy_field(struct pd_compact *c, const ProtobufCFieldDescriptor *f, 
 {
 	const char *from = (const char *)m + f->offset;
 	char *at = (char *)to + f->offset;
-	size_t n = 1, step = element_size(f->type);
+	size_t n = 1, step = pd_field_size(f->type);
 
 	if (f->label == PROTOBUF_C_LABEL_REPEATED) {
 		char *list;
 
-		n = *(const size_t *)((const char *)m + f->quantifier_offset);
+		n = pd_field_count(m, f);
 		from = *(const char *const *)from;
 		list = take(c, n * step);
 		memcpy(list, from, n * step);

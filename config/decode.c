@@ -280,11 +280,6 @@ static void decode_object(struct doc *d)
 	struct pd_object *o = NULL;
 	struct pd_key key;
 
-	if (d->out->items.n >= PD_DECODE_MAX_OBJECTS) {
-		fail(d, 0, "", "too many objects in one file");
-		d->out->incomplete = true;
-		return;
-	}
 	if (!read_identity(d, &key)) {
 		d->out->incomplete = true;
 		return;

@@ -17,8 +17,7 @@
 #include "config/issue.h"
 #include "config/object.h"
 
-#define PD_DECODE_MAX_OBJECTS 500000 // in one text
-#define PD_DECODE_MAX_LISTS 4        // lists in lists
+#define PD_DECODE_MAX_LISTS 4 // lists in lists; how many objects there are is bounded by the limits of config/yaml.h
 
 struct pd_decode_config {
 	const char *cluster;      // of the keys

@@ -102,7 +102,7 @@ static void watch_free(struct pd_dir_source *d, struct watch *w)
 
 static void watch_add(struct pd_dir_source *d, const char *rel)
 {
-	char *path = dir_path(&d->state, rel);
+	char *path = pd_dir_path(&d->state, rel);
 	int wd = inotify_add_watch(d->inotify, path, WATCH_MASK | IN_ONLYDIR);
 	struct watch *w;
 
@@ -173,7 +173,7 @@ static void walk_entry(struct pd_dir_source *d, int fd, const char *dir, const c
 	if (S_ISDIR(st.st_mode))
 		walk(d, rel, here);
 	else if (S_ISREG(st.st_mode) && is_config_name(name) && !is_pending(d, rel))
-		dir_file_look(&d->state, rel, &st, false, d->scan);
+		pd_dir_file_look(&d->state, rel, &st, false, d->scan);
 	free(rel);
 }
 
@@ -211,7 +211,7 @@ static void walk_entries(struct pd_dir_source *d, DIR *dir, const char *rel, con
 static void walk(struct pd_dir_source *d, const char *rel, const struct frame *up)
 {
 	struct frame here = {.up = up, .depth = up ? up->depth + 1 : 0};
-	char *path = dir_path(&d->state, rel);
+	char *path = pd_dir_path(&d->state, rel);
 	struct stat st;
 	DIR *dir;
 
@@ -249,7 +249,7 @@ static void walk_from(struct pd_dir_source *d, const char *rel)
 	unsigned n = 0;
 
 	for (const char *at = rel; *at && n <= PD_DIR_MAX_DEPTH; n++) {
-		char *above = pd_xstrndup(rel, (size_t)(at - rel) - (at > rel)), *path = dir_path(&d->state, above);
+		char *above = pd_xstrndup(rel, (size_t)(at - rel) - (at > rel)), *path = pd_dir_path(&d->state, above);
 		struct stat st = {0};
 
 		stat(path, &st);
@@ -278,7 +278,7 @@ static void rescan(struct pd_dir_source *d, const char *rel)
 	walk_from(d, rel);
 	HASH_ITER(hh, d->state.files, f, next)
 	if (f->scan != d->scan && is_below(f->rel, rel) && !is_pending(d, f->rel))
-		dir_file_drop(&d->state, f);
+		pd_dir_file_drop(&d->state, f);
 	watches_drop_unseen(d, rel);
 }
 
@@ -310,17 +310,17 @@ static void pending_free(struct pd_dir_source *d, struct pending *p)
 
 static void look_at(struct pd_dir_source *d, const char *rel)
 {
-	struct dir_file *f = dir_file_find(&d->state, rel);
-	char *path = dir_path(&d->state, rel);
+	struct dir_file *f = pd_dir_file_find(&d->state, rel);
+	char *path = pd_dir_path(&d->state, rel);
 	struct stat st;
 
 	if (!stat(path, &st)) {
 		if (S_ISREG(st.st_mode))
-			dir_file_look(&d->state, rel, &st, true, d->scan);
+			pd_dir_file_look(&d->state, rel, &st, true, d->scan);
 		else if (f)
-			dir_file_drop(&d->state, f);
+			pd_dir_file_drop(&d->state, f);
 	} else if ((errno == ENOENT || errno == ENOTDIR) && f && root_there(d, &st)) {
-		dir_file_drop(&d->state, f);
+		pd_dir_file_drop(&d->state, f);
 	}
 	free(path);
 }
@@ -378,7 +378,7 @@ static bool folder_known(struct pd_dir_source *d, const char *rel)
 // An entry that is not a file of ours by name: a folder, or a link to one.
 static void on_folder(struct pd_dir_source *d, const char *rel, uint32_t mask)
 {
-	char *path = dir_path(&d->state, rel);
+	char *path = pd_dir_path(&d->state, rel);
 	struct stat st;
 
 	if (mask & (IN_DELETE | IN_MOVED_FROM)) {
@@ -392,7 +392,7 @@ static void on_folder(struct pd_dir_source *d, const char *rel, uint32_t mask)
 
 static void on_file(struct pd_dir_source *d, const char *rel, uint32_t mask)
 {
-	char *path = dir_path(&d->state, rel);
+	char *path = pd_dir_path(&d->state, rel);
 	struct stat st;
 
 	if (mask & (IN_CLOSE_WRITE | IN_MOVED_TO))
@@ -424,7 +424,7 @@ static void on_move(struct pd_dir_source *d, const char *rel, const struct inoti
 	if (e->mask & IN_ISDIR) {
 		HASH_ITER(hh, d->state.files, f, next)
 		if (is_below(f->rel, d->from))
-			dir_file_drop(&d->state, f);
+			pd_dir_file_drop(&d->state, f);
 	} else if (is_config_name(e->name)) {
 		pending_set(d, d->from, SETTLE_MS, true);
 	}
@@ -532,7 +532,7 @@ static void *follow(void *arg)
 		}
 		look_at_due(d);
 		more = more && poll(fds, 1, 0) > 0;
-		dir_flush(&d->state, more);
+		pd_dir_flush(&d->state, more);
 	}
 }
 
@@ -545,7 +545,7 @@ static void source_free(struct pd_dir_source *d)
 	pending_free(d, p);
 	HASH_ITER(hh, d->watches, w, next_w)
 	watch_free(d, w);
-	dir_state_free(&d->state);
+	pd_dir_state_free(&d->state);
 	free(d->from);
 	if (d->inotify >= 0)
 		close(d->inotify);
@@ -585,6 +585,7 @@ int pd_dir_source_start(const struct pd_dir_config *cfg, struct pd_dir_source **
 	d->state.cluster = pd_intern(cfg->cluster);
 	d->state.sink = cfg->sink;
 	d->state.issues = cfg->issues;
+	d->state.max_files = cfg->max_files ? cfg->max_files : PD_DIR_MAX_FILES;
 	rc = start_io(d);
 	if (rc) {
 		saved = errno;
@@ -593,7 +594,7 @@ int pd_dir_source_start(const struct pd_dir_config *cfg, struct pd_dir_source **
 		return rc;
 	}
 	rescan(d, "");
-	dir_flush(&d->state, false);
+	pd_dir_flush(&d->state, false);
 	pd_info("config", "%s: %llu objects in %llu files", d->state.root, (unsigned long long)d->state.n_objects,
 		(unsigned long long)d->state.n_files);
 	cfg->sink->synced(cfg->sink, d->state.root);

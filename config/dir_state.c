@@ -9,14 +9,14 @@
 #include "config/file.h"
 #include "config/yaml.h"
 
-char *dir_path(const struct dir_state *s, const char *rel)
+char *pd_dir_path(const struct dir_state *s, const char *rel)
 {
 	return *rel ? pd_xasprintf("%s/%s", s->root, rel) : pd_xstrdup(s->root);
 }
 
 static void report_file(struct dir_state *s, const char *rel, const char *reason)
 {
-	char *path = dir_path(s, rel), *origin = pd_xasprintf("%s:1", path);
+	char *path = pd_dir_path(s, rel), *origin = pd_xasprintf("%s:1", path);
 	struct pd_issue i = {.severity = PD_ISSUE_ERROR, .origin = origin, .reason = reason};
 
 	pd_issues_add(s->issues, &i);
@@ -144,7 +144,7 @@ static void claim_free(struct dir_state *s, struct dir_claim *c)
 
 // ---- files ----------------------------------------------------------------------------------------------------------
 
-struct dir_file *dir_file_find(struct dir_state *s, const char *rel)
+struct dir_file *pd_dir_file_find(struct dir_state *s, const char *rel)
 {
 	struct dir_file *f;
 
@@ -154,11 +154,11 @@ struct dir_file *dir_file_find(struct dir_state *s, const char *rel)
 
 static struct dir_file *file_get(struct dir_state *s, const char *rel)
 {
-	struct dir_file *f = dir_file_find(s, rel);
+	struct dir_file *f = pd_dir_file_find(s, rel);
 
 	if (f)
 		return f;
-	if (s->n_files >= PD_DIR_MAX_FILES) {
+	if (s->n_files >= s->max_files) {
 		if (!s->full)
 			report_file(s, "", "too many files: further ones are not read");
 		s->full = true;
@@ -173,7 +173,7 @@ static struct dir_file *file_get(struct dir_state *s, const char *rel)
 
 static void clear_issues(struct dir_state *s, struct dir_file *f)
 {
-	char *path = dir_path(s, f->rel);
+	char *path = pd_dir_path(s, f->rel);
 
 	pd_issues_clear(s->issues, path);
 	for (size_t i = 0; i < f->claims.n; i++) {
@@ -184,7 +184,7 @@ static void clear_issues(struct dir_state *s, struct dir_file *f)
 	free(path);
 }
 
-void dir_file_drop(struct dir_state *s, struct dir_file *f)
+void pd_dir_file_drop(struct dir_state *s, struct dir_file *f)
 {
 	clear_issues(s, f);
 	for (size_t i = 0; i < f->claims.n; i++)
@@ -256,7 +256,7 @@ static void take_text(struct dir_state *s, struct dir_file *f, struct pd_decoded
 
 static void file_read(struct dir_state *s, struct dir_file *f)
 {
-	char *path = dir_path(s, f->rel), *text = NULL;
+	char *path = pd_dir_path(s, f->rel), *text = NULL;
 	struct pd_decode_config cfg = {.cluster = s->cluster, .origin = path, .issues = s->issues};
 	struct pd_decoded_text decoded = {0};
 	struct stat st;
@@ -289,7 +289,7 @@ static bool same_time(struct timespec a, struct timespec b)
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-void dir_file_look(struct dir_state *s, const char *rel, const struct stat *st, bool force, uint32_t scan)
+void pd_dir_file_look(struct dir_state *s, const char *rel, const struct stat *st, bool force, uint32_t scan)
 {
 	struct dir_file *f = file_get(s, rel);
 
@@ -313,7 +313,7 @@ static void update_shadows(struct dir_state *s, struct dir_key *k)
 	}
 }
 
-void dir_flush(struct dir_state *s, bool more)
+void pd_dir_flush(struct dir_state *s, bool more)
 {
 	PD_VEC(struct pd_change) changes = {0};
 
@@ -340,13 +340,13 @@ void dir_flush(struct dir_state *s, bool more)
 	pd_vec_free(&changes);
 }
 
-void dir_state_free(struct dir_state *s)
+void pd_dir_state_free(struct dir_state *s)
 {
 	struct dir_file *f, *next_file;
 	struct dir_key *k, *next_key;
 
 	HASH_ITER(hh, s->files, f, next_file)
-	dir_file_drop(s, f);
+	pd_dir_file_drop(s, f);
 	HASH_ITER(hh, s->keys, k, next_key)
 	key_free(s, k);
 	pd_vec_free(&s->dirty);

@@ -59,19 +59,20 @@ struct dir_state {
 	struct dir_file *files; // by rel
 	struct dir_key *keys;   // by id
 	PD_VEC(struct dir_key *) dirty;
-	bool full; // PD_DIR_MAX_FILES was reported
+	size_t max_files;
+	bool full; // that there are more was reported
 	atomic_uint_least64_t n_files, n_objects, n_reads, n_ignored;
 };
 
-void dir_state_free(struct dir_state *);
+void pd_dir_state_free(struct dir_state *);
 // "root/rel"; caller frees.
-char *dir_path(const struct dir_state *, const char *rel);
-struct dir_file *dir_file_find(struct dir_state *, const char *rel);
+char *pd_dir_path(const struct dir_state *, const char *rel);
+struct dir_file *pd_dir_file_find(struct dir_state *, const char *rel);
 // Reads a file if it is new or differs from what was read (or `force`). Its objects become claims. `scan` marks it as seen.
-void dir_file_look(struct dir_state *, const char *rel, const struct stat *st, bool force, uint32_t scan);
+void pd_dir_file_look(struct dir_state *, const char *rel, const struct stat *st, bool force, uint32_t scan);
 // Forgets a file and its objects.
-void dir_file_drop(struct dir_state *, struct dir_file *);
+void pd_dir_file_drop(struct dir_state *, struct dir_file *);
 // Tells the sink what all of the above changed. `more` as in pd_sink.
-void dir_flush(struct dir_state *, bool more);
+void pd_dir_flush(struct dir_state *, bool more);
 
 #endif

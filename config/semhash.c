@@ -5,23 +5,7 @@
 
 #include "api/pb.h"
 #include "base/hash.h"
-
-static size_t scalar_size(ProtobufCType t)
-{
-	switch (t) {
-	case PROTOBUF_C_TYPE_BOOL:
-		return sizeof(protobuf_c_boolean);
-	case PROTOBUF_C_TYPE_INT64:
-	case PROTOBUF_C_TYPE_SINT64:
-	case PROTOBUF_C_TYPE_SFIXED64:
-	case PROTOBUF_C_TYPE_UINT64:
-	case PROTOBUF_C_TYPE_FIXED64:
-	case PROTOBUF_C_TYPE_DOUBLE:
-		return 8;
-	default:
-		return 4;
-	}
-}
+#include "config/field.h"
 
 static uint64_t hash_value(const ProtobufCFieldDescriptor *f, const void *value, uint64_t h)
 {
@@ -41,22 +25,15 @@ static uint64_t hash_value(const ProtobufCFieldDescriptor *f, const void *value,
 	default: {
 		uint64_t v = 0;
 
-		memcpy(&v, value, scalar_size(f->type));
+		memcpy(&v, value, pd_field_size(f->type));
 		return pd_hash_mix(h, v);
 	}
 	}
 }
 
-static size_t element_size(ProtobufCType t)
-{
-	if (t == PROTOBUF_C_TYPE_STRING || t == PROTOBUF_C_TYPE_MESSAGE)
-		return sizeof(void *);
-	return t == PROTOBUF_C_TYPE_BYTES ? sizeof(ProtobufCBinaryData) : scalar_size(t);
-}
-
 static uint64_t hash_list(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, uint64_t h)
 {
-	size_t n = *(const size_t *)((const char *)m + f->quantifier_offset), step = element_size(f->type);
+	size_t n = pd_field_count(m, f), step = pd_field_size(f->type);
 	const char *v = *(const char *const *)((const char *)m + f->offset);
 	bool map = f->type == PROTOBUF_C_TYPE_MESSAGE && pb_field_is_map(m->descriptor, f);
 	uint64_t sum = 0;

@@ -52,6 +52,7 @@ struct pd_dir_config {
 	const char *cluster;      // cluster of the objects' keys ("Kubernetes")
 	struct pd_sink *sink;     // borrowed for the source's life
 	struct pd_issues *issues; // borrowed for the source's life
+	size_t max_files;         // 0 = PD_DIR_MAX_FILES
 };
 // Reads the directory and delivers it before it returns; then follows it on a thread of its own.
 // PD_E_IO: the directory cannot be read (errno).

@@ -157,10 +157,8 @@ void pd_check_host(struct pd_validation *v, const struct pd_at *at, const char *
 		pd_find_error(v, at, "a host name is required");
 	else if (wildcard && !strcmp(host, "*"))
 		return;
-	else if (wildcard && pd_has_prefix(host, "*."))
-		pd_check_host(v, at, host + 2, false);
-	else if (wildcard && pd_has_prefix(host, "*-"))
-		pd_check_host(v, at, host + 2, false);
+	else if (wildcard && *host == '*')
+		pd_check_host(v, at, host + 1 + (host[1] == '.' || host[1] == '-'), false);
 	else if (!valid_dns(host))
 		pd_find_error(v, at, "\"%.80s\" is not a DNS name%s", host,
 			      strchr(host, '*') && !wildcard ? "; wildcards are not possible here" : "");

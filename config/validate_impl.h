@@ -28,7 +28,7 @@ void pd_check_percent(struct pd_validation *v, const struct pd_at *at, double va
 // NULL is fine. `positive`: at least 1 ms, else at least 0.
 void pd_check_duration(struct pd_validation *v, const struct pd_at *at, const Google__Protobuf__Duration *d,
 		       bool positive);
-// A DNS name; `wildcard` also allows "*" and "*.suffix".
+// A DNS name; `wildcard` also allows "*", "*.suffix", "*-suffix" and "*suffix".
 void pd_check_host(struct pd_validation *v, const struct pd_at *at, const char *host, bool wildcard);
 // A protocol name as istiod knows it ("HTTP", "grpc-web", …).
 void pd_check_protocol(struct pd_validation *v, const struct pd_at *at, const char *protocol);

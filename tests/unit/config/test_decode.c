@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "config/decode.h"
+#include "config/validate.h"
 #include "istio/networking/virtual_service.pb-c.h"
 #include "k8s/core.pb-c.h"
 #include "k8s/pod.pb-c.h"
@@ -246,6 +247,10 @@ static void test_validation_other_kinds(void **state)
 		{"Gateway", "{servers: [{port: {number: 80, name: a, protocol: XYZ}, hosts: ['./*']}]}",
 		 "known protocol"},
 		{"Gateway", "{servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: ['*.x.com']}]}", NULL},
+		{"Gateway",
+		 "{servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: ['*-a.x.com', '*b.com']}]}", NULL},
+		{"Gateway", "{servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: ['a.*.com']}]}",
+		 "not a DNS name"},
 		{"ServiceEntry", "{}", "spec.hosts|a host is required"},
 		{"ServiceEntry", "{hosts: [a.com], ports: [{number: 80, name: h}], addresses: [1.2.3.4/33]}",
 		 "\"1.2.3.4/33\" is not an address or CIDR"},
@@ -295,6 +300,29 @@ static void test_status(void **state)
 	// A status that nobody reads may be anything.
 	assert_string_equal(decode(VS "  tcp: [{route: [{destination: {host: a}}]}]\nstatus: {x: [1]}\n"), "");
 	assert_null(text.items.v[0].object->status);
+}
+
+static void test_limits(void **state)
+{
+	struct pd_buf b = {0};
+
+	(void)state;
+	pd_buf_adds(&b, VS "  http:\n");
+	for (int i = 0; i < PD_VALIDATION_MAX + 8; i++)
+		pd_buf_adds(&b, "  - {}\n");
+	assert_non_null(strstr(decode(b.p), "8 further findings"));
+	assert_int_equal(pd_issues_count(issues), PD_VALIDATION_MAX + 1);
+	pd_buf_reset(&b);
+	pd_buf_adds(&b, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ");
+	for (int i = 0; i < PD_NAME_MAX; i++)
+		pd_buf_addc(&b, 'a');
+	pd_buf_adds(&b, "}\n");
+	assert_string_equal(decode(b.p), "");
+	b.p[b.n - 2] = 'a';
+	pd_buf_adds(&b, "}\n");
+	b.p[b.n - 3] = ' ';
+	assert_non_null(strstr(decode(b.p), "metadata.name|a name consists"));
+	pd_buf_free(&b);
 }
 
 // Everything in the recordings' inputs decodes without an error.
@@ -349,6 +377,7 @@ int main(void)
 		cmocka_unit_test(test_validation),
 		cmocka_unit_test(test_validation_other_kinds),
 		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_oracle),
 	};
 	int rc;

@@ -92,7 +92,11 @@ static char *service(const char *name, int port)
 
 static void start(void)
 {
-	struct pd_dir_config cfg = {env.dir, "Kubernetes", &env.sink.base, env.issues};
+	struct pd_dir_config cfg = {.path = env.dir,
+				    .cluster = "Kubernetes",
+				    .sink = &env.sink.base,
+				    .issues = env.issues,
+				    .max_files = 8};
 
 	assert_int_equal(pd_dir_source_start(&cfg, &env.source), 0);
 }
@@ -190,7 +194,10 @@ static void wait_issues(size_t n)
 
 static void test_start(void **state)
 {
-	struct pd_dir_config cfg = {at("nope"), "Kubernetes", &env.sink.base, env.issues};
+	struct pd_dir_config cfg = {.path = at("nope"),
+				    .cluster = "Kubernetes",
+				    .sink = &env.sink.base,
+				    .issues = env.issues};
 	struct pd_dir_stats st;
 
 	(void)state;
@@ -484,6 +491,36 @@ static void test_overflow(void **state)
 	assert_true(st.rescans >= 2);
 }
 
+static void test_limits(void **state)
+{
+	char name[256] = "deep";
+	struct pd_dir_stats st;
+
+	(void)state;
+	for (int i = 0; i < PD_DIR_MAX_DEPTH + 2; i++) {
+		mkdir(at(name), 0755);
+		snprintf(name + strlen(name), sizeof(name) - strlen(name), "/d");
+	}
+	*strrchr(name, '/') = 0;
+	snprintf(name + strlen(name), sizeof(name) - strlen(name), "/x.yaml");
+	put(name, service("x", 1)); // too deep
+	for (int i = 0; i < 10; i++) {
+		snprintf(name, sizeof(name), "f%d.yaml", i);
+		snprintf(name + 32, 32, "f%d", i);
+		put(name, service(name + 32, 1));
+	}
+	start();
+	expect("+f0 +f1 +f2 +f3 +f4 +f5 +f6 +f7 ");
+	wait_issues(1);
+	pd_dir_source_stats(env.source, &st);
+	assert_int_equal(st.files, 8);
+	assert_int_equal(st.watches, 1 + PD_DIR_MAX_DEPTH);
+	unlink(at("f0.yaml"));
+	expect("-f0 ");
+	put("f9.yaml", service("f9", 2)); // there is room now
+	expect("+f9 ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -498,6 +535,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_root_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 	};
 
 	if (pd_log_set_levels("none"))

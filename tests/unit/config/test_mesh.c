@@ -286,6 +286,10 @@ static void test_file(void **state)
 	assert_int_equal(symlink("..v2", at("conf/..tmp")), 0);
 	rename(at("conf/..tmp"), at("conf/..data"));
 	expect_version(6, "five");
+	assert_int_equal(truncate(at("conf/..v2/mesh"), PD_MESH_MAX_BYTES + 1), 0);
+	put(dir, "conf/poke", ""); // any event in the folder
+	wait_issues(true);
+	expect_version(6, "five");
 	pd_mesh_file_stop(&f);
 	assert_null(f);
 	snprintf(command, sizeof(command), "rm -rf %s", dir);

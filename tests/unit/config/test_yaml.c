@@ -249,6 +249,18 @@ static void test_anchor_limit(void **state)
 	pd_buf_free(&b);
 }
 
+static void test_node_limit(void **state)
+{
+	size_t n = PD_YAML_MAX_NODES + 1;
+	char *text = malloc(4 * n);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		memcpy(text + 4 * i, "- 1\n", 4);
+	assert_non_null(strstr(all(text, 4 * n), "the document has more than 4194304 values"));
+	free(text);
+}
+
 static void test_bad_bytes(void **state)
 {
 	char *big;
@@ -281,8 +293,8 @@ int main(void)
 		cmocka_unit_test(test_documents),    cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_aliases),      cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_depth),        cmocka_unit_test(test_alias_bomb),
-		cmocka_unit_test(test_anchor_limit), cmocka_unit_test(test_bad_bytes),
-		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_anchor_limit), cmocka_unit_test(test_node_limit),
+		cmocka_unit_test(test_bad_bytes),    cmocka_unit_test(test_json),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
