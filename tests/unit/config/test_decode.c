@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "config/decode.h"
+#include "config/store.h"
 #include "config/validate.h"
 #include "istio/networking/virtual_service.pb-c.h"
 #include "k8s/core.pb-c.h"
@@ -302,6 +303,62 @@ static void test_status(void **state)
 	assert_null(text.items.v[0].object->status);
 }
 
+// Applies the objects of a text to a store; returns how many tokens changed.
+static size_t apply(struct pd_store *st, const char *yaml)
+{
+	struct pd_changeset cs = {0};
+	struct pd_change c;
+	size_t n;
+
+	assert_string_equal(decode(yaml), "");
+	c = (struct pd_change){text.items.v[0].object->key, pd_obj_ref(text.items.v[0].object)};
+	pd_store_apply(st, &c, 1, &cs);
+	n = cs.tokens.n;
+	assert_int_equal(cs.items.n > 0, n > 0);
+	pd_changeset_free(&cs);
+	return n;
+}
+
+// What nobody reads changes nothing.
+static void test_semantic(void **state)
+{
+	static const struct {
+		const char *yaml;
+		bool change;
+	} steps[] = {
+		{"kind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}]}\n", true},
+		{"kind: Service\nmetadata: {name: a, namespace: default}\nspec: {\"ports\": [{\"port\": 0x50}]}\n",
+		 false},
+		{"kind: Service\nmetadata: {name: a, resourceVersion: '5', uid: x, generation: 3, managedFields: [{a: b}], "
+		 "finalizers: [x], annotations: {kubectl.kubernetes.io/last-applied-configuration: '{}', x.com/y: z}}\n"
+		 "spec: {ports: [{port: 80}]}\nstatus: {conditions: [{type: X, status: 'True'}]}\n",
+		 false},
+		{"kind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}]}\nstatus: {loadBalancer: {ingress: [{ip: "
+		 "1.2.3.4}]}}\n",
+		 true},
+		{"kind: Service\nmetadata: {name: a, annotations: {networking.istio.io/exportTo: .}}\nspec: {ports: [{port: "
+		 "80}]}\n",
+		 true},
+		{"kind: Node\nmetadata: {name: a, labels: {z: b}}\nstatus: {conditions: [{type: Ready, status: 'True', "
+		 "lastHeartbeatTime: '2026-01-01T00:00:00Z'}]}\n",
+		 true},
+		{"kind: Node\nmetadata: {name: a, labels: {z: b}}\nspec: {taints: [{key: x}]}\nstatus: {conditions: [{type: "
+		 "Ready, status: 'False', lastHeartbeatTime: '2026-01-01T00:00:10Z'}], phase: x}\n",
+		 false},
+	};
+	struct pd_store *st = pd_store_new(NULL, 0);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		char yaml[1024];
+
+		snprintf(yaml, sizeof(yaml), "apiVersion: v1\n%s", steps[i].yaml);
+		if ((apply(st, yaml) > 0) != steps[i].change)
+			fail_msg("step %zu", i);
+	}
+	pd_store_free(&st);
+}
+
 static void test_limits(void **state)
 {
 	struct pd_buf b = {0};
@@ -377,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_validation),
 		cmocka_unit_test(test_validation_other_kinds),
 		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_semantic),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_oracle),
 	};
