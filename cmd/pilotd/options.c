@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "xds/flags.h"
 
 #define STRING(n, field, value, text)                                                                                  \
 	{                                                                                                              \
@@ -45,12 +46,6 @@ static enum options_result parse_flags(struct options *o, int argc, char **argv)
 		STRING("log_output_level", log_levels, "default:info",
 		       "SCOPE:LEVEL,...; levels none, error, warn, info, debug"),
 		BOOL("log_as_json", log_json, "false", "log lines as JSON"),
-		DURATION("keepaliveInterval", keepalive_interval, "30s",
-			 "time between keepalive pings of a connection"),
-		DURATION("keepaliveTimeout", keepalive_timeout, "10s",
-			 "a ping unanswered for so long ends the connection"),
-		DURATION("keepaliveMaxServerConnectionAge", keepalive_max_age, "0",
-			 "age at which a connection is closed; 0 = never"),
 		DURATION("shutdownDuration", shutdown_duration, "10s", "time to give streams to move away at shutdown"),
 	};
 	struct pd_flag_set set = {0};
@@ -58,6 +53,7 @@ static enum options_result parse_flags(struct options *o, int argc, char **argv)
 	struct pd_buf err = {0};
 	enum options_result result = OPTIONS_RUN;
 	pd_flag_set_add(&set, flags, COUNT(flags));
+	pd_flag_set_add(&set, pd_xds_flags, pd_xds_flags_n);
 	if (pd_flags_parse(&set, argc, argv, &args, &err) != PD_OK) {
 		fprintf(stderr, "pilotd: %s\n", err.p);
 		result = OPTIONS_ERROR;
@@ -94,13 +90,6 @@ static void parse_environment(struct options *o)
 		 .target = &cluster,
 		 .def = "Kubernetes",
 		 .help = "name of the cluster"},
-		DURATION("PILOT_DEBOUNCE_AFTER", debounce_after, "100ms",
-			 "quiet time after which a burst of changes is over"),
-		DURATION("PILOT_DEBOUNCE_MAX", debounce_max, "10s", "longest time that changes are collected"),
-		BOOL("PILOT_ENABLE_EDS_DEBOUNCE", eds_debounce, "true", "collect endpoint changes too"),
-		INT("PILOT_PUSH_THROTTLE", push_throttle, "0", "concurrent pushes; 0 = by processors"),
-		INT("PILOT_MAX_REQUESTS_PER_SECOND", max_requests_per_second, "0",
-		    "new streams per second; 0 = by processors"),
 		INT("ISTIO_GPRC_MAXSTREAMS", max_streams, "100000", "streams per connection"),
 		INT("ISTIO_GPRC_MAXRECVMSGSIZE", max_recv_size, "4194304", "bytes of a request"),
 		BOOL("ISTIO_DUAL_STACK", settings.dual_stack, "false", "IPv4 and IPv6 side by side"),
@@ -125,6 +114,7 @@ static void parse_environment(struct options *o)
 	struct pd_buf err = {0};
 	pd_settings_defaults(s);
 	pd_flag_set_add(&set, env, COUNT(env));
+	pd_flag_set_add(&set, pd_xds_env, pd_xds_env_n);
 	if (pd_env_load(&set, &err) != PD_OK) // the default holds
 		pd_warn("options", "%s", err.p);
 	pd_buf_free(&err);

@@ -11,15 +11,14 @@ struct options {
 	const char *config_dir, *mesh_config, *domain, *cluster, *namespace_;
 	const char *log_levels;
 	bool log_json;
-	int64_t keepalive_interval, keepalive_timeout, keepalive_max_age, shutdown_duration; // ns
+	int64_t shutdown_duration; // ns
 	// environment
-	int64_t debounce_after, debounce_max, push_throttle, max_requests_per_second, max_streams, max_recv_size;
-	bool eds_debounce;
+	int64_t max_streams, max_recv_size;
 	struct pd_settings settings; // translators'; its strings are borrowed from the fields above
 };
 
 enum options_result { OPTIONS_RUN, OPTIONS_EXIT, OPTIONS_ERROR };
-// Parses argv and the environment. OPTIONS_EXIT: help or version was printed. OPTIONS_ERROR: the reason is on stderr.
+// Parses argv and the environment, those of the xDS layer included (xds/flags.h). OPTIONS_EXIT: help or version was printed. OPTIONS_ERROR: the reason is on stderr.
 enum options_result options_parse(struct options *o, int argc, char **argv);
 
 #endif

@@ -1,0 +1,280 @@
+// pilotd: wires the layers together and runs until it is told to stop.
+//
+//   sources (folder, mesh file) ──► control loop ──► engine ──► xDS server          HTTP: readiness, debug pages, metrics
+//
+// Start: everything that can fail for the user's reasons is tried before the first thread runs for good, and says what and
+// why. Stop (SIGTERM, SIGINT): streams are asked to move away within --shutdownDuration; a second signal ends at once.
+#include <errno.h>
+#include <grpc/grpc.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/http.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "cmd/pilotd/debug.h"
+#include "cmd/pilotd/options.h"
+#include "config/source.h"
+#include "discovery/indexes.h"
+#include "xds/control.h"
+#include "xds/flags.h"
+#include "xds/server.h"
+
+struct daemon {
+	struct options options;
+	struct pd_issues *issues;
+	struct pd_engine *engine;
+	struct pd_xds *xds;
+	struct pd_control *control;
+	struct pd_dir_source *dir;
+	struct pd_mesh_file *mesh;
+	struct pd_http *http, *monitoring;
+	struct debug_sources debug;
+};
+
+// ---- HTTP ----------------------------------------------------------------------------------------------------------------
+
+static void ready(const struct pd_http_request *r, struct pd_http_response *out, void *arg)
+{
+	struct daemon *d = arg;
+	(void)r;
+	if (!pd_engine_ready(d->engine))
+		pd_http_error(out, 503, "configuration has not been read yet");
+}
+
+static void version(const struct pd_http_request *r, struct pd_http_response *out, void *arg)
+{
+	(void)r;
+	(void)arg;
+	pd_buf_adds(&out->body, "pilotd " PD_VERSION "\n");
+}
+
+static void metrics(const struct pd_http_request *r, struct pd_http_response *out, void *arg)
+{
+	(void)r;
+	(void)arg;
+	out->content_type = PD_METRICS_CONTENT_TYPE;
+	pd_metrics_write(&out->body);
+}
+
+static const struct pd_http_route ready_routes[] = {
+	{.path = "/ready", .handler = ready, .help = "200 once configuration is served"},
+	{.path = "/version", .handler = version, .help = "version of pilotd"},
+};
+static const struct pd_http_route metrics_routes[] = {
+	{.path = "/metrics", .handler = metrics, .help = "metrics in Prometheus' format"},
+	{.path = "/version", .handler = version, .help = "version of pilotd"},
+};
+
+static int start_http(struct daemon *d, struct pd_buf *err)
+{
+	d->http =
+		pd_http_new(&(struct pd_http_options){.name = "http", .address = d->options.http_addr, .index = true});
+	d->monitoring = pd_http_new(
+		&(struct pd_http_options){.name = "monitoring", .address = d->options.monitoring_addr, .index = true});
+	pd_http_add_routes(d->http, ready_routes, sizeof(ready_routes) / sizeof(ready_routes[0]), d);
+	pd_http_add_routes(d->monitoring, metrics_routes, sizeof(metrics_routes) / sizeof(metrics_routes[0]), d);
+	debug_add_all(d->http, &d->debug);
+	debug_add_all(d->monitoring, &d->debug);
+	int rc = pd_http_start(d->http, err);
+	return rc == PD_OK ? pd_http_start(d->monitoring, err) : rc;
+}
+
+// ---- metrics of the engine -------------------------------------------------------------------------------------------------
+
+static double read_stat(void *arg, size_t offset)
+{
+	struct pd_engine_stats s;
+	pd_engine_stats(arg, &s);
+	return (double)*(uint64_t *)((char *)&s + offset);
+}
+
+#define ENGINE_METRIC(field)                                                                                           \
+	static double read_##field(void *arg)                                                                          \
+	{                                                                                                              \
+		return read_stat(arg, offsetof(struct pd_engine_stats, field));                                        \
+	}
+ENGINE_METRIC(views)
+ENGINE_METRIC(scopes)
+ENGINE_METRIC(host_units)
+ENGINE_METRIC(endpoint_units)
+ENGINE_METRIC(units_computed)
+ENGINE_METRIC(objects)
+
+static struct pd_metric engine_metrics[] = {
+	{.name = "pilotd_views", .help = "Distinct proxy views.", .type = PD_GAUGE, .read = read_views},
+	{.name = "pilotd_scopes", .help = "Distinct outbound scopes.", .type = PD_GAUGE, .read = read_scopes},
+	{.name = "pilotd_host_units",
+	 .help = "Hosts with cached resources.",
+	 .type = PD_GAUGE,
+	 .read = read_host_units},
+	{.name = "pilotd_endpoint_units",
+	 .help = "Clusters with cached endpoints.",
+	 .type = PD_GAUGE,
+	 .read = read_endpoint_units},
+	{.name = "pilotd_units_computed",
+	 .help = "Translation passes since the start.",
+	 .type = PD_COUNTER,
+	 .read = read_units_computed},
+	{.name = "pilotd_objects", .help = "Configuration objects.", .type = PD_GAUGE, .read = read_objects},
+};
+
+static void register_metrics(struct daemon *d)
+{
+	for (size_t i = 0; i < sizeof(engine_metrics) / sizeof(engine_metrics[0]); i++)
+		engine_metrics[i].arg = d->engine;
+	pd_metrics_register(engine_metrics, sizeof(engine_metrics) / sizeof(engine_metrics[0]));
+	pd_metrics_register_process();
+	pd_xds_register_metrics();
+}
+
+// ---- start and stop --------------------------------------------------------------------------------------------------------
+
+static void mesh_changed(struct pd_mesh *mesh, void *arg)
+{
+	struct daemon *d = arg;
+	pd_control_mesh(d->control, mesh);
+}
+
+static void make_engine(struct daemon *d)
+{
+	struct pd_xds_config xds;
+	struct pd_control_config control;
+	pd_indexes_set_domain(d->options.settings.domain_suffix);
+	d->issues = pd_issues_new();
+	d->engine = pd_engine_new(&d->options.settings, d->issues);
+	pd_xds_config_defaults(&xds);
+	pd_control_config_defaults(&control);
+	pd_xds_settings(&xds, &control);
+	xds.max_streams = (size_t)d->options.max_streams;
+	xds.max_message = (size_t)d->options.max_recv_size;
+	control.sources = 1;
+	d->xds = pd_xds_new(d->engine, &xds);
+	d->control = pd_control_new(d->engine, d->xds, &control);
+	d->debug = (struct debug_sources){d->engine, d->xds, d->issues};
+}
+
+static int start_sources(struct daemon *d, struct pd_buf *err)
+{
+	const struct options *o = &d->options;
+	int rc = pd_mesh_file_start(o->mesh_config, d->issues, mesh_changed, d, &d->mesh);
+	if (rc != PD_OK) {
+		pd_buf_printf(err, "--meshConfig %s: %s", o->mesh_config, pd_strerror(rc));
+		return rc;
+	}
+	pd_control_start(d->control);
+	const struct pd_dir_config cfg = {.path = o->config_dir,
+					  .cluster = o->settings.cluster,
+					  .sink = pd_control_sink(d->control),
+					  .issues = d->issues};
+	rc = pd_dir_source_start(&cfg, &d->dir);
+	if (rc != PD_OK)
+		pd_buf_printf(err, "--configDir %s: %s", o->config_dir,
+			      rc == PD_E_IO ? strerror(errno) : pd_strerror(rc));
+	return rc;
+}
+
+static int start(struct daemon *d, struct pd_buf *err)
+{
+	uint16_t port;
+	if (!*d->options.config_dir) {
+		pd_buf_adds(err, "no source of configuration: --configDir is needed (Kubernetes is not supported yet)");
+		return PD_E_INVALID;
+	}
+	make_engine(d);
+	register_metrics(d);
+	if (*d->options.grpc_addr) {
+		int rc = pd_xds_listen(d->xds, d->options.grpc_addr, NULL, &port, err);
+		if (rc != PD_OK)
+			return rc;
+		pd_info("xds", "listening on %s (port %u)", d->options.grpc_addr, port);
+	}
+	int rc = start_http(d, err);
+	if (rc != PD_OK)
+		return rc;
+	pd_xds_start(d->xds);
+	return start_sources(d, err);
+}
+
+// The reverse of start; takes what is there.
+static void stop(struct daemon *d)
+{
+	pd_dir_source_stop(&d->dir);
+	pd_mesh_file_stop(&d->mesh);
+	pd_http_free(&d->http);
+	pd_http_free(&d->monitoring);
+	pd_control_free(&d->control);
+	pd_xds_free(&d->xds);
+	pd_engine_free(&d->engine);
+	pd_issues_free(&d->issues);
+}
+
+// As many connections as we may have: the soft limit is often 1024.
+static void raise_file_limit(void)
+{
+	struct rlimit l;
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
+static int wait_for_signal(const sigset_t *signals)
+{
+	int sig = 0;
+	while (sigwait(signals, &sig) != 0)
+		;
+	return sig;
+}
+
+static void end_at_once(int sig)
+{
+	(void)sig;
+	_exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon d = {0};
+	struct pd_buf err = {0};
+	sigset_t signals;
+	switch (options_parse(&d.options, argc, argv)) {
+	case OPTIONS_EXIT:
+		return 0;
+	case OPTIONS_ERROR:
+		return 2;
+	case OPTIONS_RUN:
+		break;
+	}
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL); // inherited by all threads: only sigwait sees them
+	signal(SIGPIPE, SIG_IGN);
+	raise_file_limit();
+	mallopt(M_ARENA_MAX, 4); // threads share: an arena each would keep what bursts leave behind
+	grpc_init();
+
+	int rc = start(&d, &err);
+	if (rc == PD_OK) {
+		pd_info("main", "pilotd %s started", PD_VERSION);
+		pd_info("main", "signal %d: stopping within %lld s", wait_for_signal(&signals),
+			(long long)(d.options.shutdown_duration / 1000000000));
+		signal(SIGTERM, end_at_once);
+		signal(SIGINT, end_at_once);
+		pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+		pd_xds_drain(d.xds, (uint64_t)d.options.shutdown_duration / 1000000);
+	} else {
+		pd_error("main", "%s", err.p ? err.p : pd_strerror(rc));
+	}
+	stop(&d);
+	pd_buf_free(&err);
+	grpc_shutdown_blocking();
+	return rc == PD_OK ? 0 : 1;
+}
