@@ -1,8 +1,7 @@
-// Metrics of the xDS layer. Where istiod has the same thing, its name is kept, so that dashboards go on working.
+// Metrics of the xDS layer and the control loop. Where istiod has the same thing, its name is kept, so that dashboards go on working.
+#include "xds/metrics.h"
+
 #include "base/metrics.h"
-
-#include <string.h>
-
 #include "xds/server_impl.h"
 
 enum metric {
@@ -23,6 +22,10 @@ enum metric {
 	M_REQUESTS,
 	M_REFUSED,
 	M_JOB_TIME,
+	M_DEBOUNCE,
+	M_APPLY,
+	M_CHANGES,
+	M_BATCHES,
 	M_COUNT,
 };
 
@@ -63,6 +66,14 @@ static struct pd_metric metrics[M_COUNT] = {
 		       .type = PD_COUNTER, .labels = {"reason"}},
 	[M_JOB_TIME] = {.name = "pilotd_xds_job_time", .help = "Seconds a worker spends on a stream, by what it does.",
 			.labels = {"kind"}, HISTOGRAM(seconds)},
+	[M_DEBOUNCE] = {.name = "pilot_debounce_time",
+			.help = "Delay in seconds between the first config enters debouncing and the merged push request is pushed into the push queue.",
+			HISTOGRAM(seconds)},
+	[M_APPLY] = {.name = "pilotd_apply_time", .help = "Seconds to apply a batch of changes to the model.", HISTOGRAM(seconds)},
+	[M_CHANGES] = {.name = "pilot_inbound_updates", .help = "Total number of updates received by pilot.", .type = PD_COUNTER},
+	[M_BATCHES] = {.name = "pilot_push_triggers",
+		       .help = "Total number of times a push was triggered, by whether anything had changed that somebody reads.",
+		       .type = PD_COUNTER, .labels = {"type"}},
 };
 static const char *const type_labels[PD_TYPE_COUNT + 1] = {
 	[PD_CDS] = "cds", [PD_EDS] = "eds", [PD_LDS] = "lds", [PD_RDS] = "rds", [PD_ECDS] = "ecds", [PD_SDS] = "sds",
@@ -145,4 +156,12 @@ void pd_count_queued(uint64_t ns)
 void pd_count_pushed(enum pd_urgency u, uint64_t took_ns)
 {
 	pd_metric_observe(&metrics[M_JOB_TIME], (double)took_ns / 1e9, u == PD_JOB_PUSH ? "push" : "request");
+}
+
+void pd_count_batch(size_t n, size_t tokens, uint64_t waited_ns, uint64_t took_ns)
+{
+	pd_metric_add(&metrics[M_CHANGES], (double)n);
+	pd_metric_inc(&metrics[M_BATCHES], tokens ? "config" : "none");
+	pd_metric_observe(&metrics[M_DEBOUNCE], (double)waited_ns / 1e9);
+	pd_metric_observe(&metrics[M_APPLY], (double)took_ns / 1e9);
 }

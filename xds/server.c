@@ -308,6 +308,8 @@ bool pd_xds_pushing(struct pd_xds *x)
 
 void pd_xds_on_drained(struct pd_xds *x, void (*fn)(void *), void *arg)
 {
+	pthread_mutex_lock(&x->queue.lock);
 	x->queue.drained_arg = arg;
 	x->queue.drained = fn;
+	pthread_mutex_unlock(&x->queue.lock);
 }

@@ -67,7 +67,7 @@ void pd_xds_free(struct pd_xds **);
 
 // ---- for the control loop --------------------------------------------------------------------------------------------
 bool pd_xds_pushing(struct pd_xds *); // pushes are queued or being computed
-// Calls fn whenever the last push is done, on any thread; it must not block. Before start.
+// Calls fn whenever the last push is done, on any thread; it must not block nor call back. NULL ends it.
 void pd_xds_on_drained(struct pd_xds *, void (*fn)(void *), void *arg);
 // Tells the housekeeper that `weight` bytes or so were allocated and freed: memory may be worth trimming.
 void pd_xds_note_churn(struct pd_xds *, size_t weight);

@@ -24,6 +24,8 @@ struct pd_engine {
 	bool ready;
 	unsigned long lookups;
 	unsigned moves;
+	unsigned batches, meshes;
+	struct pd_buf applied; // "batch; batch", see fake_applied
 	pd_invalidate_fn listen;
 	void *listen_arg;
 };
@@ -77,6 +79,7 @@ void pd_engine_free(struct pd_engine **ep)
 	}
 	pd_vec_free(&e->views);
 	pd_vec_free(&e->pending);
+	pd_buf_free(&e->applied);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
 	*ep = NULL;
@@ -272,5 +275,47 @@ void fake_move_during(struct pd_engine *e, unsigned n)
 {
 	pthread_mutex_lock(&e->lock);
 	e->moves = n;
+	pthread_mutex_unlock(&e->lock);
+}
+
+size_t pd_engine_apply(struct pd_engine *e, struct pd_change *changes, size_t n, uint64_t changed_ns)
+{
+	PD_ASSERT(changed_ns);
+	pthread_mutex_lock(&e->lock);
+	if (e->batches++)
+		pd_buf_adds(&e->applied, "; ");
+	for (size_t i = 0; i < n; i++) {
+		pd_buf_printf(&e->applied, "%s%s%s", i ? " " : "", changes[i].next ? "" : "-", changes[i].key.name);
+		pd_obj_unref(changes[i].next);
+	}
+	pthread_mutex_unlock(&e->lock);
+	return n;
+}
+
+size_t pd_engine_set_mesh(struct pd_engine *e, struct pd_mesh *mesh)
+{
+	pd_obj_unref(mesh);
+	pthread_mutex_lock(&e->lock);
+	e->meshes++;
+	pthread_mutex_unlock(&e->lock);
+	return 1;
+}
+
+const char *fake_applied(struct pd_engine *e, unsigned *batches, unsigned *meshes)
+{
+	static char text[4096];
+
+	pthread_mutex_lock(&e->lock);
+	snprintf(text, sizeof(text), "%s", pd_or(e->applied.p, ""));
+	*batches = e->batches;
+	*meshes = e->meshes;
+	pthread_mutex_unlock(&e->lock);
+	return text;
+}
+
+void fake_set_not_ready(struct pd_engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	e->ready = false;
 	pthread_mutex_unlock(&e->lock);
 }

@@ -15,5 +15,8 @@ void fake_touch_all(struct pd_engine *);
 unsigned long fake_lookups(struct pd_engine *);
 // Each of the next `n` calls of pd_engine_generation sees a newer one, as if somebody published in between.
 void fake_move_during(struct pd_engine *, unsigned n);
+// What pd_engine_apply got: names of objects, "-" before those that were deleted, "; " between batches.
+const char *fake_applied(struct pd_engine *, unsigned *batches, unsigned *meshes);
+void fake_set_not_ready(struct pd_engine *);
 
 #endif
