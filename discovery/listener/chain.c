@@ -14,7 +14,7 @@ static bool any_name(const struct names *n)
 	return false;
 }
 
-bool chain_matches_all(const struct chain *c)
+bool pd_chain_matches_all(const struct chain *c)
 {
 	return (!c->sni.n || any_name(&c->sni)) && !c->detect_http && !c->cidrs.n;
 }
@@ -53,7 +53,7 @@ static struct names normal_ranges(struct pd_arena *a, const struct names *from)
 	return out;
 }
 
-bool chain_conflicts(struct pd_tx *tx, const struct chain *x, const struct chain *y)
+bool pd_chain_conflicts(struct pd_tx *tx, const struct chain *x, const struct chain *y)
 {
 	if (x->detect_http != y->detect_http || !covers_names(&x->sni, &y->sni) || !covers_names(&y->sni, &x->sni))
 		return false;
@@ -96,11 +96,11 @@ static void add_ranges(struct pd_arena *a, EnvoyFilterChainMatch *m, const struc
 static EnvoyFilterChainMatch *match_of(struct pd_tx *tx, const struct chain *c)
 {
 	struct pd_arena *a = tx->arena;
-	if (chain_matches_all(c))
+	if (pd_chain_matches_all(c))
 		return NULL;
-	EnvoyFilterChainMatch *m = match_new(a);
+	EnvoyFilterChainMatch *m = pd_match_new(a);
 	if (c->detect_http) {
-		match_set_alpn(a, m, listener_plain_http(tx));
+		pd_match_set_alpn(a, m, pd_listener_plain_http(tx));
 		m->transport_protocol = "raw_buffer";
 	}
 	if (!any_name(&c->sni)) {
@@ -112,11 +112,11 @@ static EnvoyFilterChainMatch *match_of(struct pd_tx *tx, const struct chain *c)
 	return m;
 }
 
-EnvoyFilterChain *chain_build(struct pd_tx *tx, const struct chain *c)
+EnvoyFilterChain *pd_chain_build(struct pd_tx *tx, const struct chain *c)
 {
 	EnvoyFilterChain *fc = pb_new(tx->arena, &envoy__config__listener__v3__filter_chain__descriptor);
 	fc->filter_chain_match = match_of(tx, c);
-	fc->transport_socket_connect_timeout = listener_handshake_timeout(tx->arena);
+	fc->transport_socket_connect_timeout = pd_listener_handshake_timeout(tx->arena);
 	if (c->config)
 		fc->metadata = pd_config_metadata(tx->arena, c->config);
 	for (size_t i = 0; i < c->filters.n; i++)

@@ -10,7 +10,7 @@ enum { HANDSHAKE_SECONDS = 15 };
 
 #define UNIX_PREFIX "unix://"
 
-EnvoyAddress *listener_address(struct pd_arena *a, const char *bind, uint32_t port)
+EnvoyAddress *pd_listener_address(struct pd_arena *a, const char *bind, uint32_t port)
 {
 	EnvoyAddress *address = pb_new(a, &envoy__config__core__v3__address__descriptor);
 	if (pd_has_prefix(bind, UNIX_PREFIX)) {
@@ -28,49 +28,49 @@ EnvoyAddress *listener_address(struct pd_arena *a, const char *bind, uint32_t po
 	return address;
 }
 
-EnvoyListener *listener_new(struct pd_tx *tx, const char *name, struct pd_addresses binds, uint32_t port)
+EnvoyListener *pd_listener_new(struct pd_tx *tx, const char *name, struct pd_addresses binds, uint32_t port)
 {
 	EnvoyListener *l = pb_new(tx->arena, &envoy__config__listener__v3__listener__descriptor);
 	l->name = (char *)name;
-	l->address = listener_address(tx->arena, binds.v[0], port);
+	l->address = pd_listener_address(tx->arena, binds.v[0], port);
 	for (size_t i = 1; i < binds.n; i++) {
 		Envoy__Config__Listener__V3__AdditionalAddress *extra =
 			pb_new(tx->arena, &envoy__config__listener__v3__additional_address__descriptor);
-		extra->address = listener_address(tx->arena, binds.v[i], port);
+		extra->address = pd_listener_address(tx->arena, binds.v[i], port);
 		PB_PUSH(tx->arena, l, additional_addresses, extra);
 	}
 	return l;
 }
 
-const char *listener_name(struct pd_arena *a, const char *bind, uint32_t port)
+const char *pd_listener_name(struct pd_arena *a, const char *bind, uint32_t port)
 {
 	return pd_arena_printf(a, "%s_%u", bind, port);
 }
 
-void listener_accept_evenly(struct pd_arena *a, EnvoyListener *l)
+void pd_listener_accept_evenly(struct pd_arena *a, EnvoyListener *l)
 {
 	l->max_connections_to_accept_per_socket_event = pb_u32(a, 1);
 }
 
-Google__Protobuf__Duration *listener_handshake_timeout(struct pd_arena *a)
+Google__Protobuf__Duration *pd_listener_handshake_timeout(struct pd_arena *a)
 {
 	return pb_duration(a, HANDSHAKE_SECONDS, 0);
 }
 
-void listener_add_filter(struct pd_arena *a, EnvoyListener *l, enum pd_constant c)
+void pd_listener_add_filter(struct pd_arena *a, EnvoyListener *l, enum pd_constant c)
 {
 	PB_PUSH(a, l, listener_filters, pd_constant_listener_filter(a, c));
 }
 
 // HTTP/1.0 only where it is accepted: detecting it otherwise would mean refusing what may pass as TCP.
-struct alpn_list listener_plain_http(struct pd_tx *tx)
+struct alpn_list pd_listener_plain_http(struct pd_tx *tx)
 {
 	static const char *const protocols[] = {"http/1.0", "http/1.1", "h2c"};
 	size_t from = tx->snap->settings->http10 ? 0 : 1;
 	return (struct alpn_list){3 - from, protocols + from};
 }
 
-void match_set_alpn(struct pd_arena *a, EnvoyFilterChainMatch *m, struct alpn_list list)
+void pd_match_set_alpn(struct pd_arena *a, EnvoyFilterChainMatch *m, struct alpn_list list)
 {
 	for (size_t i = 0; i < list.n; i++)
 		PB_PUSH(a, m, application_protocols, (char *)list.v[i]);
@@ -184,15 +184,15 @@ static Predicate *http_disabled(struct pd_arena *a, const struct needs *all)
 	return any_port(a, ports, n);
 }
 
-void listener_add_inspectors(struct pd_arena *a, EnvoyListener *l)
+void pd_listener_add_inspectors(struct pd_arena *a, EnvoyListener *l)
 {
 	struct needs all = collect_needs(a, l);
 	if (all.tls) {
-		listener_add_filter(a, l, PD_LISTENER_TLS_INSPECTOR);
+		pd_listener_add_filter(a, l, PD_LISTENER_TLS_INSPECTOR);
 		l->listener_filters[l->n_listener_filters - 1]->filter_disabled = tls_disabled(a, &all);
 	}
 	if (all.http) { // behind the other: what is TLS is not looked into
-		listener_add_filter(a, l, PD_LISTENER_HTTP_INSPECTOR);
+		pd_listener_add_filter(a, l, PD_LISTENER_HTTP_INSPECTOR);
 		l->listener_filters[l->n_listener_filters - 1]->filter_disabled = http_disabled(a, &all);
 	}
 }

@@ -10,28 +10,28 @@
 
 // ---- common.c ----------------------------------------------------------------------------------------------------------
 // IP address with port, or "unix://PATH".
-EnvoyAddress *listener_address(struct pd_arena *a, const char *bind, uint32_t port);
+EnvoyAddress *pd_listener_address(struct pd_arena *a, const char *bind, uint32_t port);
 // A listener on all of `binds`: the first is its address, the others are additional ones.
-EnvoyListener *listener_new(struct pd_tx *tx, const char *name, struct pd_addresses binds, uint32_t port);
+EnvoyListener *pd_listener_new(struct pd_tx *tx, const char *name, struct pd_addresses binds, uint32_t port);
 // "BIND_PORT".
-const char *listener_name(struct pd_arena *a, const char *bind, uint32_t port);
+const char *pd_listener_name(struct pd_arena *a, const char *bind, uint32_t port);
 // What binds a real port accepts one connection at a time, so that worker threads share them.
-void listener_accept_evenly(struct pd_arena *a, EnvoyListener *l);
-Google__Protobuf__Duration *listener_handshake_timeout(struct pd_arena *a);
-void listener_add_filter(struct pd_arena *a, EnvoyListener *l, enum pd_constant c);
+void pd_listener_accept_evenly(struct pd_arena *a, EnvoyListener *l);
+Google__Protobuf__Duration *pd_listener_handshake_timeout(struct pd_arena *a);
+void pd_listener_add_filter(struct pd_arena *a, EnvoyListener *l, enum pd_constant c);
 // The application protocols that stand for plain HTTP. In the arena.
 struct alpn_list {
 	size_t n;
 	const char *const *v;
 };
-struct alpn_list listener_plain_http(struct pd_tx *tx);
-void match_set_alpn(struct pd_arena *a, EnvoyFilterChainMatch *m, struct alpn_list list);
-static inline EnvoyFilterChainMatch *match_new(struct pd_arena *a)
+struct alpn_list pd_listener_plain_http(struct pd_tx *tx);
+void pd_match_set_alpn(struct pd_arena *a, EnvoyFilterChainMatch *m, struct alpn_list list);
+static inline EnvoyFilterChainMatch *pd_match_new(struct pd_arena *a)
 {
 	return pb_new(a, &envoy__config__listener__v3__filter_chain_match__descriptor);
 }
 // Adds tls_inspector and http_inspector as the matches of l's chains need them, kept away from ports that do not.
-void listener_add_inspectors(struct pd_arena *a, EnvoyListener *l);
+void pd_listener_add_inspectors(struct pd_arena *a, EnvoyListener *l);
 
 // ---- chain.c: chains of an outbound listener ---------------------------------------------------------------------------
 struct names {
@@ -54,10 +54,10 @@ struct chain_vec {
 	size_t n, cap;
 };
 
-bool chain_matches_all(const struct chain *c);
+bool pd_chain_matches_all(const struct chain *c);
 // Whether both match the same connections: Envoy refuses such a pair.
-bool chain_conflicts(struct pd_tx *tx, const struct chain *x, const struct chain *y);
-EnvoyFilterChain *chain_build(struct pd_tx *tx, const struct chain *c);
+bool pd_chain_conflicts(struct pd_tx *tx, const struct chain *x, const struct chain *y);
+EnvoyFilterChain *pd_chain_build(struct pd_tx *tx, const struct chain *c);
 
 // ---- outbound_tcp.c ----------------------------------------------------------------------------------------------------
 // One service on one listener.
@@ -70,6 +70,6 @@ struct outbound {
 	struct names cidrs;        // the service's address is a range
 };
 // Chains for TCP, TLS and HTTPS, by VirtualServices or straight to the service's cluster.
-void outbound_tcp_chains(const struct outbound *o, struct chain_vec *out);
+void pd_outbound_tcp_chains(const struct outbound *o, struct chain_vec *out);
 
 #endif

@@ -47,7 +47,8 @@ static void http_chain(const struct outbound *o, struct chain_vec *out)
 	bool own_route = o->port->protocol == PD_PROTO_SNIFF && !wildcard;
 	struct chain c = {.protocol = o->port->protocol};
 	// A detected service has its listener, and routes, for itself; declared ones share those of the port.
-	c.route_name = pd_arena_printf(o->tx->arena, own_route ? "%s:%u" : "%.0s%u", o->svc->host, o->port->port);
+	c.route_name = own_route ? pd_arena_printf(o->tx->arena, "%s:%u", o->svc->host, o->port->port)
+				 : pd_arena_printf(o->tx->arena, "%u", o->port->port);
 	// Leave the rest to chains for TCP: other traffic than the service's may have the port.
 	c.detect_http = o->port->protocol == PD_PROTO_SNIFF || (wildcard && o->port->protocol != PD_PROTO_HTTP_PROXY);
 	pd_vec_push_a(o->tx->arena, out, c);
@@ -56,7 +57,7 @@ static void http_chain(const struct outbound *o, struct chain_vec *out)
 static void service_chains(const struct outbound *o, struct chain_vec *out)
 {
 	if (!pd_protocol_is_http(o->port->protocol))
-		outbound_tcp_chains(o, out);
+		pd_outbound_tcp_chains(o, out);
 	if (!is_tcp(o->port->protocol))
 		http_chain(o, out);
 }
@@ -74,7 +75,7 @@ static void merge(const struct outbound *o, struct entry *e, const struct chain_
 	for (size_t i = 0; i < incoming->n; i++) {
 		bool conflict = false;
 		for (size_t k = 0; k < e->chains.n && !conflict; k++)
-			conflict = chain_conflicts(o->tx, &e->chains.v[k], &incoming->v[i]);
+			conflict = pd_chain_conflicts(o->tx, &e->chains.v[k], &incoming->v[i]);
 		if (!conflict)
 			pd_vec_push_a(o->tx->arena, &e->chains, incoming->v[i]);
 		else
@@ -96,7 +97,7 @@ static void join(const struct outbound *o, struct entry *e)
 		return;
 	}
 	if (incoming == PD_PROTO_SNIFF && existing == PD_PROTO_SNIFF) { // the HTTP chain is there
-		outbound_tcp_chains(o, &chains);
+		pd_outbound_tcp_chains(o, &chains);
 		merge(o, e, &chains);
 		return;
 	}
@@ -132,9 +133,8 @@ static bool family_fits(const struct pd_tx *tx, const char *address)
 	return strchr(address, ':') ? tx->key->ipv6 : tx->key->ipv4;
 }
 
-static struct pd_addresses addresses(struct pd_arena *a, const struct names *n)
+static struct pd_addresses addresses(const struct names *n)
 {
-	(void)a;
 	return (struct pd_addresses){n->n, n->v};
 }
 
@@ -170,11 +170,11 @@ static void on_addresses(struct build *b, struct outbound *o, const struct names
 		o->binds = wildcards;
 		o->cidrs = *known;
 	} else if (known->n) {
-		o->binds = addresses(b->tx->arena, known);
+		o->binds = addresses(known);
 	} else {
 		struct names one = {0};
 		pd_vec_push_a(b->tx->arena, &one, o->address);
-		o->binds = o->svc->kubernetes ? addresses(b->tx->arena, &one) : wildcards;
+		o->binds = o->svc->kubernetes ? addresses(&one) : wildcards;
 	}
 	add_service(b, o);
 }
@@ -195,7 +195,7 @@ static void on_endpoints(struct build *b, struct outbound *o)
 			continue;
 		struct names one = {0};
 		pd_vec_push_a(b->tx->arena, &one, pd_arena_strdup(b->tx->arena, e->address));
-		o->binds = addresses(b->tx->arena, &one);
+		o->binds = addresses(&one);
 		add_service(b, o);
 	}
 	struct names none = {0};
@@ -239,9 +239,9 @@ static void add_listener_filters(struct build *b, EnvoyListener *l, const struct
 		http |= e->chains.v[i].detect_http;
 	}
 	if (tls)
-		listener_add_filter(a, l, PD_LISTENER_TLS_INSPECTOR);
+		pd_listener_add_filter(a, l, PD_LISTENER_TLS_INSPECTOR);
 	if (http)
-		listener_add_filter(a, l, PD_LISTENER_HTTP_INSPECTOR);
+		pd_listener_add_filter(a, l, PD_LISTENER_HTTP_INSPECTOR);
 	// A server that speaks first must not wait for the client; only detection may be given a time.
 	l->listener_filters_timeout = http ? tx_mesh(b->tx)->protocol_detection_timeout : pb_duration(a, 0, 0);
 }
@@ -252,7 +252,7 @@ static EnvoyFilterChain *passthrough_chain(struct build *b)
 	struct pd_filter_vec filters = {0};
 	pd_tcp_filters_plain(b->tx, PD_CLASS_SIDECAR_OUTBOUND, pd_proxy_catch_all_cluster(b->tx), &filters);
 	fc->name = "PassthroughFilterChain";
-	fc->filter_chain_match = match_new(b->tx->arena);
+	fc->filter_chain_match = pd_match_new(b->tx->arena);
 	for (size_t i = 0; i < filters.n; i++)
 		PB_PUSH(b->tx->arena, fc, filters, filters.v[i]);
 	return fc;
@@ -282,13 +282,13 @@ static void add_chains(struct build *b, struct pd_listener_template *t, const st
 	struct pd_arena *a = b->tx->arena;
 	const struct chain *all = NULL;
 	for (size_t i = 0; i < e->chains.n; i++)
-		if (chain_matches_all(&e->chains.v[i]))
+		if (pd_chain_matches_all(&e->chains.v[i]))
 			all = &e->chains.v[i];
 	for (size_t i = 0; i < e->chains.n; i++) {
 		const struct chain *c = &e->chains.v[i];
-		if (chain_matches_all(c))
+		if (pd_chain_matches_all(c))
 			continue;
-		EnvoyFilterChain *fc = chain_build(b->tx, c);
+		EnvoyFilterChain *fc = pd_chain_build(b->tx, c);
 		if (c->route_name)
 			add_slot(b, t, fc, (uint32_t)l->n_filter_chains, c);
 		PB_PUSH(a, l, filter_chains, fc);
@@ -297,7 +297,7 @@ static void add_chains(struct build *b, struct pd_listener_template *t, const st
 		l->default_filter_chain = passthrough_chain(b);
 		return;
 	}
-	EnvoyFilterChain *fc = chain_build(b->tx, all);
+	EnvoyFilterChain *fc = pd_chain_build(b->tx, all);
 	if (all->route_name)
 		add_slot(b, t, fc, l->n_filter_chains ? UINT32_MAX : 0, all);
 	if (l->n_filter_chains)
@@ -309,13 +309,13 @@ static void add_chains(struct build *b, struct pd_listener_template *t, const st
 static struct pd_listener_template template_of(struct build *b, const struct entry *e)
 {
 	struct pd_arena *a = b->tx->arena;
-	const char *name = listener_name(a, e->binds.v[0], b->port);
-	EnvoyListener *l = listener_new(b->tx, name, e->binds, b->port);
+	const char *name = pd_listener_name(a, e->binds.v[0], b->port);
+	EnvoyListener *l = pd_listener_new(b->tx, name, e->binds, b->port);
 	struct pd_listener_template t = {.msg = l, .http = PD_NEWN(a, struct pd_http_slot, e->chains.n)};
 	l->traffic_direction = ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__OUTBOUND;
 	l->continue_on_listener_filters_timeout = true;
 	if (b->bind_to_port)
-		listener_accept_evenly(a, l);
+		pd_listener_accept_evenly(a, l);
 	else
 		l->bind_to_port = pb_bool(a, false);
 	add_listener_filters(b, l, e);

@@ -269,7 +269,7 @@ static void tcp_chains(const struct outbound *o, const struct vs_vec *list, stru
 	pd_vec_push_a(o->tx->arena, out, c);
 }
 
-void outbound_tcp_chains(const struct outbound *o, struct chain_vec *out)
+void pd_outbound_tcp_chains(const struct outbound *o, struct chain_vec *out)
 {
 	struct vs_vec list = virtual_services(o);
 	if (pd_protocol_is_tls(o->port->protocol))
