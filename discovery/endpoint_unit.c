@@ -11,6 +11,7 @@
 static void result_free(struct endpoint_result *r)
 {
 	pd_unintern(r->locality);
+	pd_unintern(r->node);
 	pd_resource_unref(r->resource);
 }
 
@@ -93,11 +94,13 @@ static struct endpoint_entry *entry_get_locked(struct pd_engine *e, const char *
 	return entry;
 }
 
-static struct pd_resource *find_result(const struct endpoint_entry *entry, const struct scope *s, const char *locality)
+static struct pd_resource *find_result(const struct endpoint_entry *entry, const struct scope *s,
+				       const struct pd_proxy_key *key)
 {
 	for (size_t i = 0; entry && i < entry->results.n; i++) {
 		const struct endpoint_result *r = &entry->results.v[i];
-		if (r->scope == s && (!r->locality || r->locality == locality))
+		if (r->scope == s && (!r->locality || r->locality == key->locality) &&
+		    (!r->node || r->node == key->node))
 			return r->resource;
 	}
 	return NULL;
@@ -132,11 +135,12 @@ struct pd_resource *pd_endpoints_get(struct pd_engine *e, struct view_state *vs,
 	const char *interned = pd_intern(name);
 	struct pd_proxy_key key = vs->scope->key;
 	key.locality = vs->view->key.locality;
+	key.node = vs->view->key.node;
 	struct pd_resource *r = NULL;
 	pthread_mutex_lock(&e->lock);
 	while (!r) { // again if a change came between: whoever asks later relies on being told of the next one
 		struct endpoint_entry *entry = entry_get_locked(e, interned);
-		r = pd_obj_ref(find_result(entry, vs->scope, key.locality));
+		r = pd_obj_ref(find_result(entry, vs->scope, &key));
 		if (r)
 			break;
 		struct pass p;
@@ -146,14 +150,18 @@ struct pd_resource *pd_endpoints_get(struct pd_engine *e, struct view_state *vs,
 		r = build(e, &p, &tx, &key, name);
 		pthread_mutex_lock(&e->lock);
 		entry = entry_get_locked(e, interned);
-		if (entry && !find_result(entry, vs->scope, key.locality)) {
+		if (entry && !find_result(entry, vs->scope, &key)) {
 			bool stale = pd_deps_record(e->deps, &entry->unit.deps, tx.tokens.v, tx.tokens.n,
 						    p.snap->generation);
 			r = share(entry, r);
 			if (!stale) {
-				const char *locality = tx.read_locality ? pd_intern_ref(key.locality) : NULL;
-				pd_vec_push(&entry->results,
-					    (struct endpoint_result){vs->scope, locality, pd_resource_ref(r)});
+				struct endpoint_result result = {
+					.scope = vs->scope,
+					.locality = tx.read_locality ? pd_intern_ref(key.locality) : NULL,
+					.node = tx.read_node ? pd_intern_ref(key.node) : NULL,
+					.resource = pd_resource_ref(r),
+				};
+				pd_vec_push(&entry->results, result);
 			} else {
 				pd_resource_unref(r);
 				r = NULL;

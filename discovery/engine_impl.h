@@ -126,6 +126,7 @@ struct endpoint_entry {
 	PD_VEC(struct endpoint_result {
 		const struct scope *scope;
 		const char *locality; // interned; NULL = the same for all localities
+		const char *node;     // interned; NULL = the same on all nodes
 		struct pd_resource *resource;
 	})
 	results;

@@ -110,6 +110,7 @@ static struct scope *scope_new_locked(struct pd_engine *e, const struct pd_proxy
 	s->unit.kind = UNIT_SCOPE_STATIC;
 	s->key = *key;
 	s->key.locality = pd_intern("");
+	s->key.node = pd_intern("");
 	s->key.labels = labels_copy(&key->labels);
 	const char *const strings[] = {key->ns, key->dns_domain, key->cluster, key->network, key->network_view};
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
@@ -178,8 +179,8 @@ static void scope_free_locked(struct pd_engine *e, struct scope *s)
 	pd_obj_unref(s->clusters);
 	pd_obj_unref(s->static_clusters);
 	pd_obj_unref(s->listeners);
-	const char *const strings[] = {s->key.ns,      s->key.dns_domain,   s->key.cluster,
-				       s->key.network, s->key.network_view, s->key.locality};
+	const char *const strings[] = {s->key.ns,           s->key.dns_domain, s->key.cluster, s->key.network,
+				       s->key.network_view, s->key.locality,   s->key.node};
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		pd_unintern(strings[i]);
 	labels_free(&s->key.labels);

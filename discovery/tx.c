@@ -44,6 +44,12 @@ const char *tx_locality(struct pd_tx *tx)
 	return tx->key->locality;
 }
 
+const char *tx_node(struct pd_tx *tx)
+{
+	tx->read_node = true;
+	return tx->key->node;
+}
+
 void tx_issue(struct pd_tx *tx, const struct pd_object *o, const char *field, const char *fmt, ...)
 {
 	if (!tx->issues)

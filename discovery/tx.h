@@ -32,6 +32,7 @@ struct pd_tx {
 	PD_VEC(pd_token) tokens;        // in the arena; recorded by the accessors
 	PD_VEC(struct pd_key) used;     // in the arena; recorded by tx_use
 	bool read_locality;             // set by tx_locality: the result differs by the proxy's locality
+	bool read_node;                 // set by tx_node: and by its node
 };
 
 // ---- plain access -------------------------------------------------------------------------------------------------
@@ -46,6 +47,8 @@ struct pd_provenance *tx_provenance(struct pd_tx *tx); // of all tx_use so far; 
 
 // The proxy's "region/zone/subzone". Reading it makes the result one per locality: ask only when locality matters.
 const char *tx_locality(struct pd_tx *tx);
+// The name of the node that the proxy runs on, "" if unknown. One result per node: for node-local services only.
+const char *tx_node(struct pd_tx *tx);
 
 // ---- services -----------------------------------------------------------------------------------------------------
 // The service that `host` means for this proxy: visible to its namespace; own namespace first, then Kubernetes, then oldest.

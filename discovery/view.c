@@ -267,7 +267,7 @@ static int parse_metadata(struct parse *p, const Envoy__Config__Core__V3__Node *
 	v->service_account = copy_interned(meta_string(p, "SERVICE_ACCOUNT"));
 	v->mesh_id = copy_interned(meta_string(p, "MESH_ID"));
 	v->istio_version = copy_interned(meta_string(p, "ISTIO_VERSION"));
-	v->node_name = copy_interned(meta_string(p, "NODE_NAME"));
+	v->key.node = copy_interned(meta_string(p, "NODE_NAME"));
 	v->workload_name = copy_interned(meta_string(p, "WORKLOAD_NAME"));
 	v->unprivileged_pod = meta_bool(p, "UNPRIVILEGED_POD");
 	v->http10 = meta_bool(p, "HTTP10");
@@ -298,7 +298,7 @@ static void canonical(const struct pd_view *v, struct pd_buf *b)
 	pd_buf_printf(b, "%d|%s|%s|%s|%s|%s|%s|%u|%d%d%d|", k->type, k->ns, k->dns_domain, k->cluster, k->network,
 		      k->network_view, k->locality, k->caps, k->ipv4, k->ipv6, k->interception);
 	pd_buf_printf(b, "%s|%s|%s|%s|%s|%s|%s|%d%d%d%d|%s|", v->service_account, v->mesh_id, v->istio_version,
-		      v->node_name, v->workload_name, v->canonical_name, v->canonical_revision, v->unprivileged_pod,
+		      v->key.node, v->workload_name, v->canonical_name, v->canonical_revision, v->unprivileged_pod,
 		      v->http10, v->dns_capture, v->dns_auto_allocate, pd_or(v->idle_timeout, "-"));
 	for (size_t i = 0; i < sizeof(v->reserved_ports) / sizeof(v->reserved_ports[0]); i++)
 		pd_buf_printf(b, "%u,", v->reserved_ports[i]);
@@ -327,7 +327,7 @@ static void view_release(struct pd_obj *o)
 	struct pd_view *v = (struct pd_view *)o;
 	const char *interned[] =
 		{v->key.ns,        v->key.dns_domain,  v->key.cluster,       v->key.network,   v->key.network_view,
-		 v->key.locality,  v->service_account, v->mesh_id,           v->istio_version, v->node_name,
+		 v->key.locality,  v->service_account, v->mesh_id,           v->istio_version, v->key.node,
 		 v->workload_name, v->canonical_name,  v->canonical_revision};
 	for (size_t i = 0; i < sizeof(interned) / sizeof(interned[0]); i++)
 		pd_unintern(interned[i]);

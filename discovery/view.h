@@ -42,7 +42,8 @@ struct pd_proxy_key { // also the head of struct pd_view; strings interned
 	const char *cluster;      // CLUSTER_ID
 	const char *network;      // NETWORK
 	const char *network_view; // REQUESTED_NETWORK_VIEW
-	const char *locality;     // "region/zone/subzone"
+	const char *locality;     // "region/zone/subzone"; of a scope: "" (tx_locality)
+	const char *node;         // NODE_NAME; of a scope: "" (tx_node)
 	uint32_t caps;            // enum pd_capability bits
 	bool ipv4, ipv6;          // address families of the proxy
 	enum pd_interception interception;
@@ -55,7 +56,7 @@ struct pd_view {
 	struct pd_labels labels; // registry (pod) labels, else metadata LABELS
 	size_t n_ips;
 	const char *const *ips; // own addresses, only where a rule reads them (headless services); else none
-	const char *service_account, *mesh_id, *istio_version, *node_name, *workload_name;
+	const char *service_account, *mesh_id, *istio_version, *workload_name;
 	const char *canonical_name, *canonical_revision;
 	bool unprivileged_pod, http10, dns_capture, dns_auto_allocate;
 	const char *idle_timeout;   // IDLE_TIMEOUT as written, or NULL

@@ -111,7 +111,7 @@ static bool selected(struct pd_tx *tx, const struct selection *s, const struct p
 		return false;
 	if (s->own_cluster && !pd_streq(w->cluster, tx->key->cluster))
 		return false;
-	if (s->q->svc->node_local && tx->view && !pd_streq(w->node, tx->view->node_name))
+	if (s->q->svc->node_local && !pd_streq(w->node, tx_node(tx)))
 		return false;
 	return in_network_view(tx, w->network) && !further_address(tx, e);
 }

@@ -197,7 +197,7 @@ static const char *proxy_label(struct pd_tx *tx, const char *key)
 	if (pd_streq(key, LABEL_CLUSTER))
 		return pd_or(tx->key->cluster, "");
 	if (pd_streq(key, LABEL_HOSTNAME))
-		return tx->view ? pd_or(tx->view->node_name, "") : "";
+		return tx_node(tx);
 	if (!pd_streq(key, LABEL_REGION) && !pd_streq(key, LABEL_ZONE) && !pd_streq(key, LABEL_SUBZONE))
 		return "";
 	struct place p = place_of(tx->arena, tx_locality(tx));

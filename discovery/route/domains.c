@@ -78,10 +78,8 @@ static bool add_kubernetes(struct name_list *l, const char *host, const char *do
 static void add_host(struct name_list *l, const char *host, const char *domain)
 {
 	add(l, host);
-	if (host[0] == '*')
-		return;
 	add(l, pd_arena_printf(l->a, "%s.", host));
-	if (!add_kubernetes(l, host, domain))
+	if (host[0] != '*' && !add_kubernetes(l, host, domain))
 		add_shared_suffix(l, host, domain);
 }
 
@@ -102,7 +100,8 @@ void pd_service_domains(struct pd_tx *tx, const struct pd_service *svc, Envoy__C
 		for (size_t i = 0; i < n; i++)
 			add(&l, pd_arena_printf(tx->arena, "*.%s", l.v[i]));
 	}
-	for (size_t i = 0; i < svc->n_vips; i++)
+	// Without dual stack a service is known by its first address only.
+	for (size_t i = 0; i < svc->n_vips && (i == 0 || tx->snap->settings->dual_stack); i++)
 		if (pd_is_ip(svc->vips[i]) && !pd_streq(svc->vips[i], "0.0.0.0"))
 			add(&l, bracketed(tx->arena, svc->vips[i]));
 	for (size_t i = 0; i < l.n; i++)

@@ -141,7 +141,10 @@ static void add_headers(struct pd_arena *a, EnvRouteMatch *out, const Istio__HTT
 		}
 		EnvHeaderMatcher *h = header_matcher(a, v[i].name, v[i].match);
 		h->invert_match = v[i].without;
-		h->treat_missing_header_as_empty = v[i].without && h->string_match != NULL;
+		h->treat_missing_header_as_empty =
+			v[i].without &&
+			h->header_match_specifier_case !=
+				ENVOY__CONFIG__ROUTE__V3__HEADER_MATCHER__HEADER_MATCH_SPECIFIER_PRESENT_MATCH;
 		PB_PUSH(a, out, headers, h);
 	}
 	const struct named pseudo[] = {{":method", m->method, false},

@@ -108,7 +108,7 @@ static char *operation(const struct pd_route_ctx *ctx, const EnvRoute *r)
 		break;
 	}
 	struct pd_cluster_name c;
-	if (r->route &&
+	if (r->action_case == ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE &&
 	    r->route->cluster_specifier_case == ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER &&
 	    pd_cluster_name_parse(a, r->route->cluster, &c))
 		return pd_arena_printf(a, "%s:%u%s", c.host, c.port, path);
@@ -180,7 +180,11 @@ static void set_rewrite(const struct pd_route_ctx *ctx, EnvRoute *r, const Istio
 		set_regex_rewrite(a, r->route, "/.*", rewrite->uri + strlen(full_marker));
 	} else if (ctx->gateway_semantics && pd_streq(rewrite->uri, "/") && prefix) {
 		// A plain prefix rewrite would leave two slashes, or none.
-		const char *path = r->match->path_separated_prefix ? r->match->path_separated_prefix : m->uri->prefix;
+		const char *path =
+			r->match->path_specifier_case ==
+					ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH_SEPARATED_PREFIX
+				? r->match->path_separated_prefix
+				: m->uri->prefix;
 		set_regex_rewrite(a, r->route, pd_arena_printf(a, "^%s(/?)(.*)", regex_quote(a, path)), "/\\2");
 	} else {
 		r->route->prefix_rewrite = rewrite->uri;
