@@ -391,18 +391,24 @@ static void show_message(struct cli *c)
 	c->message = NULL;
 }
 
+static void receive(struct cli *c)
+{
+	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
+
+	if (c->receiving || c->message || c->ended)
+		return;
+	op.data.recv_message.recv_message = &c->received;
+	c->receiving = true;
+	start(c, &op, 1, TAG_RECV);
+}
+
 const char *cli_next(struct cli *c, int ms)
 {
 	gpr_timespec until = in_ms(ms);
-	grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
 
 	pd_buf_reset(&c->text);
 	pd_buf_adds(&c->text, "");
-	if (!c->receiving && !c->message && !c->ended) {
-		op.data.recv_message.recv_message = &c->received;
-		c->receiving = true;
-		start(c, &op, 1, TAG_RECV);
-	}
+	receive(c);
 	while (!c->message && !(c->ended && !c->receiving) && turn(c, until))
 		;
 	if (c->message)
@@ -444,8 +450,12 @@ int cli_status(struct cli *c, int ms)
 {
 	gpr_timespec until = in_ms(ms);
 
-	while (!c->ended && turn(c, until))
-		;
+	do { // the status comes behind the messages
+		if (c->message)
+			grpc_byte_buffer_destroy(c->message);
+		c->message = NULL;
+		receive(c);
+	} while (!c->ended && turn(c, until));
 	return c->ended ? (int)c->status : -1;
 }
 

@@ -45,7 +45,7 @@ const char *cli_version(struct cli *, enum pd_type);
 // Versions of the resources that came over the delta protocol: "a=0123456789abcdef ...", in order of their coming.
 const char *cli_versions(struct cli *, enum pd_type);
 size_t cli_bytes_received(struct cli *);
-// The status of the stream, -1 while it goes on; waits up to ms.
+// The status of the stream, -1 while it goes on; waits up to ms and drops the responses that come meanwhile.
 int cli_status(struct cli *, int ms);
 const char *cli_status_text(struct cli *);
 
