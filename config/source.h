@@ -57,7 +57,7 @@ struct pd_dir_config {
 // Reads the directory and delivers it before it returns; then follows it on a thread of its own.
 // PD_E_IO: the directory cannot be read (errno).
 int pd_dir_source_start(const struct pd_dir_config *, struct pd_dir_source **out) PD_MUST_CHECK;
-// After this returns the sink is not called any more.
+// After this returns the sink is not called any more. The source's issues are dropped; its objects stay with the sink.
 void pd_dir_source_stop(struct pd_dir_source **);
 
 struct pd_dir_stats {

@@ -389,7 +389,7 @@ static void test_same_object_twice(void **state)
 
 static void test_folders(void **state)
 {
-	char text[512];
+	char text[512], aside[128];
 
 	(void)state;
 	start();
@@ -401,9 +401,10 @@ static void test_folders(void **state)
 	expect("");
 	put("moved/e/a.yaml", service("a", 2));
 	expect("+a ");
-	rename(at("moved"), "/tmp/pd-dir-test-aside");
+	snprintf(aside, sizeof(aside), "%s-aside", env.dir);
+	rename(at("moved"), aside);
 	expect("-a ");
-	rename("/tmp/pd-dir-test-aside", at("back"));
+	rename(aside, at("back"));
 	expect("+a ");
 	// A link to a folder is followed, a loop is not.
 	mkdir(at(".real"), 0755);
@@ -512,6 +513,158 @@ static void test_overflow(void **state)
 	assert_true(st.rescans >= 2);
 }
 
+// ---- random edits ---------------------------------------------------------------------------------------------------
+
+static unsigned seed = 7;
+static unsigned rnd(unsigned n)
+{
+	seed = seed * 1103515245 + 12345;
+	return (seed >> 16) % n;
+}
+
+// A path of a small tree: folders d0..d2 with d0..d2 in them, files f0..f3.
+static const char *random_path(bool folder)
+{
+	static char buf[4][64];
+	static unsigned next;
+	char *p = buf[next++ % 4];
+
+	snprintf(p, sizeof(buf[0]), "d%u%s", rnd(3), rnd(2) ? "/d1" : "");
+	if (!folder)
+		snprintf(p + strlen(p), sizeof(buf[0]) - strlen(p), "/f%u.yaml", rnd(4));
+	return rnd(3) || folder ? p : strrchr(p, '/') + 1;
+}
+
+static void random_edit(void)
+{
+	char command[512];
+	const char *path = random_path(false);
+	FILE *f;
+
+	switch (rnd(8)) {
+	case 0:
+		mkdir(at(random_path(true)), 0755);
+		break;
+	case 1:
+		snprintf(command, sizeof(command), "rm -rf %s", at(random_path(true)));
+		assert_int_equal(system(command), 0);
+		break;
+	case 2:
+		rename(at(path), at(random_path(false)));
+		break;
+	case 3:
+		rename(at(random_path(true)), at(random_path(true)));
+		break;
+	case 4:
+		unlink(at(path));
+		break;
+	default:
+		f = fopen(at(path), "w");
+		for (unsigned i = rnd(4); f && i; i--) {
+			char name[8];
+
+			snprintf(name, sizeof(name), "s%u", rnd(12));
+			fputs(service(name, 1 + (int)rnd(5)), f);
+		}
+		if (f)
+			fclose(f);
+	}
+}
+
+struct sum {
+	uint64_t hash, n;
+};
+
+static bool add_object(const struct pd_object *o, void *arg)
+{
+	struct sum *s = arg;
+
+	s->hash += o->hash;
+	s->n++;
+	return true;
+}
+
+static struct sum sum_of(struct pd_store *store)
+{
+	struct pd_config_snap *snap = pd_store_snapshot(store);
+	struct sum s = {0};
+
+	pd_config_each(snap, PD_KIND_SERVICE, add_object, &s);
+	pd_config_snap_unref(snap);
+	return s;
+}
+
+// What a source that starts now finds.
+static struct sum fresh(void)
+{
+	struct sink other = {.base = {on_changes, on_synced}, .store = pd_store_new(NULL, 0)};
+	struct pd_issues *issues = pd_issues_new();
+	struct pd_dir_config cfg = {.path = env.dir, .cluster = "Kubernetes", .sink = &other.base, .issues = issues};
+	struct pd_dir_source *source;
+	struct sum s;
+
+	pthread_mutex_init(&other.lock, NULL);
+	pthread_mutex_init(&other.gate, NULL);
+	assert_int_equal(pd_dir_source_start(&cfg, &source), 0);
+	s = sum_of(other.store);
+	s.n = s.n << 32 | pd_issues_count(issues); // a source that stops takes its issues with it
+	pd_dir_source_stop(&source);
+	pd_store_free(&other.store);
+	pd_buf_free(&other.log);
+	pd_issues_free(&issues);
+	return s;
+}
+
+static struct sum followed(void)
+{
+	struct sum s;
+
+	pthread_mutex_lock(&env.sink.lock);
+	s = sum_of(env.sink.store);
+	pthread_mutex_unlock(&env.sink.lock);
+	s.n = s.n << 32 | pd_issues_count(env.issues);
+	return s;
+}
+
+static void print_issue(const struct pd_issue *i, void *arg)
+{
+	(void)arg;
+	print_message("%s: %s: %s\n", i->origin, i->object, i->reason);
+}
+
+// After any edits, what was followed is what a fresh start finds, issues included.
+static void test_random(void **state)
+{
+	struct pd_dir_config cfg = {.path = env.dir,
+				    .cluster = "Kubernetes",
+				    .sink = &env.sink.base,
+				    .issues = env.issues};
+
+	(void)state;
+	assert_int_equal(pd_dir_source_start(&cfg, &env.source), 0);
+	for (int round = 0; round < 40; round++) {
+		struct sum want, got = {0};
+
+		for (unsigned i = 1 + rnd(60); i; i--) {
+			random_edit();
+			if (!rnd(10))
+				usleep(rnd(8000));
+		}
+		want = fresh();
+		for (int i = 0; i < 600; i++) {
+			got = followed();
+			if (got.hash == want.hash && got.n == want.n)
+				break;
+			usleep(5000);
+		}
+		if (got.hash != want.hash || got.n != want.n)
+			pd_issues_each(env.issues, print_issue, NULL);
+		if (got.hash != want.hash || got.n != want.n)
+			fail_msg("round %d: %llx objects and issues, a fresh start finds %llx", round,
+				 (unsigned long long)got.n, (unsigned long long)want.n);
+	}
+}
+
 static void test_limits(void **state)
 {
 	char name[256] = "deep";
@@ -557,6 +710,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_random, setup, teardown),
 	};
 
 	if (pd_log_set_levels("none"))
