@@ -93,7 +93,7 @@ static void virtual_service(struct pd_buf *b, unsigned ns, unsigned name)
 	pd_buf_printf(b, "\"");
 	if (rnd(3) == 0) {
 		pd_buf_printf(b, ", \"");
-		pd_buf_printf(b, host[1 + rnd(4)], rnd(NAMES));
+		pd_buf_printf(b, host[2 + rnd(3)], rnd(NAMES));
 		pd_buf_printf(b, "\"");
 	}
 	pd_buf_printf(b, "]\n");
