@@ -14,6 +14,13 @@
 		size_t n, cap;                                                                                         \
 	}
 
+// qsort that may be given NULL where there is nothing to sort, as an empty vector is.
+static inline void pd_sort(void *v, size_t n, size_t size, int (*cmp)(const void *, const void *))
+{
+	if (n > 1)
+		qsort(v, n, size, cmp);
+}
+
 static inline size_t pd_vec_next_cap(size_t cap)
 {
 	return cap ? cap * 2 : 4;

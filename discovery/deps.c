@@ -99,7 +99,7 @@ bool pd_deps_record(struct pd_deps *d, struct pd_unit *unit, const pd_token *tok
 	pd_token *sorted = pd_xmalloc((n + 1) * sizeof(*sorted));
 	if (n)
 		memcpy(sorted, tokens, n * sizeof(*tokens));
-	qsort(sorted, n, sizeof(*sorted), cmp_token);
+	pd_sort(sorted, n, sizeof(*sorted), cmp_token);
 	size_t fresh = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (i && sorted[i] == sorted[i - 1])
@@ -115,7 +115,7 @@ bool pd_deps_record(struct pd_deps *d, struct pd_unit *unit, const pd_token *tok
 		unit->deps[before + i] = (struct pd_dep){sorted[i], entry_add(entry_get(d, sorted[i]), unit)};
 	unit->n_deps = before + (uint32_t)fresh;
 	if (before && fresh)
-		qsort(unit->deps, unit->n_deps, sizeof(*unit->deps), cmp_dep);
+		pd_sort(unit->deps, unit->n_deps, sizeof(*unit->deps), cmp_dep);
 	free(sorted);
 	return stale;
 }
@@ -157,7 +157,7 @@ void pd_deps_changed(struct pd_deps *d, const pd_token *tokens, size_t n, uint64
 	}
 	if (!d->hit.n)
 		return;
-	qsort(d->hit.v, d->hit.n, sizeof(d->hit.v[0]), cmp_unit);
+	pd_sort(d->hit.v, d->hit.n, sizeof(d->hit.v[0]), cmp_unit);
 	size_t count = d->hit.n;
 	struct pd_unit *last = NULL;
 	for (size_t i = 0; i < count; i++) {

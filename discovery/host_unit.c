@@ -109,7 +109,7 @@ static void add_ports(struct host_result *r, const struct pd_service *svc)
 	for (size_t i = 0; i < svc->n_ports; i++)
 		if (svc->ports[i].protocol != PD_PROTO_UDP)
 			r->ports[r->n_ports++] = svc->ports[i].port;
-	qsort(r->ports, r->n_ports, sizeof(uint32_t), cmp_u32);
+	pd_sort(r->ports, r->n_ports, sizeof(uint32_t), cmp_u32);
 	size_t n = 0;
 	for (size_t i = 0; i < r->n_ports; i++)
 		if (!n || r->ports[n - 1] != r->ports[i])

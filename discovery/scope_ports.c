@@ -181,7 +181,7 @@ static void group_build(struct pd_engine *e, struct pass *p, struct port_group *
 		if (svc && pd_service_port(svc, g->port))
 			svcs[n++] = svc;
 	}
-	qsort(svcs, n, sizeof(*svcs), cmp_age);
+	pd_sort(svcs, n, sizeof(*svcs), cmp_age);
 	struct pd_template_vec templates = {0};
 	if (n)
 		pd_build_port_listeners(&tx, g->port, svcs, n, &templates);

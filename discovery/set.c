@@ -57,7 +57,7 @@ static size_t sort_distinct(struct pd_resource **v, size_t n)
 	struct placed *tmp = pd_xmalloc((n + 1) * sizeof(*tmp));
 	for (size_t i = 0; i < n; i++)
 		tmp[i] = (struct placed){v[i], i};
-	qsort(tmp, n, sizeof(*tmp), by_name_and_place);
+	pd_sort(tmp, n, sizeof(*tmp), by_name_and_place);
 	size_t out = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (out && by_name(&v[out - 1], &tmp[i].r) == 0)
@@ -112,7 +112,7 @@ struct pd_segment *pd_segment_update(struct pd_segment *old, struct pd_resource 
 	const char **gone = pd_xmalloc((n_removed + 1) * sizeof(*gone));
 	if (n_removed)
 		memcpy(gone, removed, n_removed * sizeof(*gone));
-	qsort(gone, n_removed, sizeof(*gone), cmp_text);
+	pd_sort(gone, n_removed, sizeof(*gone), cmp_text);
 
 	struct pd_segment *s = segment_alloc(old->n + n_set);
 	s->prev_id = old->id;

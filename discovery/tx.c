@@ -96,7 +96,7 @@ static void provenance_release(struct pd_obj *o)
 
 struct pd_provenance *tx_provenance(struct pd_tx *tx)
 {
-	qsort(tx->used.v, tx->used.n, sizeof(struct pd_key), cmp_key);
+	pd_sort(tx->used.v, tx->used.n, sizeof(struct pd_key), cmp_key);
 	struct pd_provenance *p = pd_xcalloc(1, sizeof(*p) + tx->used.n * sizeof(p->keys[0]));
 	pd_obj_init(&p->obj, provenance_release);
 	for (size_t i = 0; i < tx->used.n; i++) {
@@ -171,8 +171,7 @@ void tx_each_service(struct pd_tx *tx, void (*fn)(struct pd_tx *tx, const struct
 	struct host_list hosts = {.arena = tx->arena};
 	size_t n_tokens = tx->tokens.n;
 	pd_registry_each_service(tx->snap->derived, collect_host, &hosts);
-	if (hosts.v.n)
-		qsort(hosts.v.v, hosts.v.n, sizeof(hosts.v.v[0]), cmp_text);
+	pd_sort(hosts.v.v, hosts.v.n, sizeof(hosts.v.v[0]), cmp_text);
 	for (size_t i = 0; i < hosts.v.n; i++) {
 		const struct pd_service *svc = tx_service(tx, hosts.v.v[i]);
 		tx->tokens.n = n_tokens; // one token for all services stands for each
@@ -204,7 +203,6 @@ struct tx_service_targets tx_service_targets(struct pd_tx *tx)
 			if (pd_labels_match(&l->v[j]->selector, labels))
 				pd_vec_push_a(tx->arena, &found, l->v[j]);
 	}
-	if (found.n)
-		qsort(found.v, found.n, sizeof(found.v[0]), cmp_service_age);
+	pd_sort(found.v, found.n, sizeof(found.v[0]), cmp_service_age);
 	return (struct tx_service_targets){found.n, found.v};
 }

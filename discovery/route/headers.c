@@ -28,7 +28,7 @@ static int cmp_pair(const void *x, const void *y)
 
 static void append(struct pd_arena *a, struct pd_header_ops *out, struct pair *v, size_t n, int action)
 {
-	qsort(v, n, sizeof(*v), cmp_pair);
+	pd_sort(v, n, sizeof(*v), cmp_pair);
 	for (size_t i = 0; i < n; i++) {
 		EnvHeaderValueOption *o = pb_new(a, &envoy__config__core__v3__header_value_option__descriptor);
 		o->header = pb_new(a, &envoy__config__core__v3__header_value__descriptor);

@@ -133,7 +133,7 @@ static void add_headers(struct pd_arena *a, EnvRouteMatch *out, const Istio__HTT
 		v[n++] = (struct named){m->headers[i]->key, m->headers[i]->value, false};
 	for (size_t i = 0; i < m->n_without_headers; i++)
 		v[n++] = (struct named){m->without_headers[i]->key, m->without_headers[i]->value, true};
-	qsort(v, n, sizeof(*v), cmp_named);
+	pd_sort(v, n, sizeof(*v), cmp_named);
 	for (size_t i = 0; i < n; i++) {
 		if (is_claim(v[i].name)) {
 			pd_route_claim_match(a, out, v[i].name, v[i].match, v[i].without);

@@ -67,8 +67,7 @@ static void add_wildcards(struct pd_tx *tx, struct candidates *c, const char *ho
 static struct pd_vs_list to_list(struct pd_tx *tx, struct candidates *c)
 {
 	struct pd_vs_list list = {0};
-	if (c->n)
-		qsort(c->v, c->n, sizeof(*c->v), cmp_candidate);
+	pd_sort(c->v, c->n, sizeof(*c->v), cmp_candidate);
 	list.v = pd_arena_alloc(tx->arena, (c->n + 1) * sizeof(*list.v));
 	for (size_t i = 0; i < c->n; i++) {
 		struct pd_vs *vs = PD_NEW(tx->arena, struct pd_vs);
