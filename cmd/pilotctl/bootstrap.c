@@ -2,7 +2,8 @@
 //
 // The node is identified as istio-proxy does it (id "TYPE~IP~NAME.NS~NS.svc.DOMAIN", metadata). Clusters and listeners come
 // by ADS. The static cluster `sds-grpc` is where resources of the mesh look for the workload's certificate: it must exist, or
-// Envoy refuses them; without an agent behind it, mutual TLS is simply not available.
+// Envoy refuses them, and an agent must answer there, or Envoy waits for the certificate before it uses them. A gateway whose
+// mesh says `enableAutoMtls: false` needs neither.
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,13 +15,13 @@
 #include "cmd/pilotctl/commands.h"
 
 struct bootstrap {
-	const char *type, *ip, *name, *ns, *domain, *cluster_id, *labels, *xds, *sds, *protocol;
+	const char *type, *ip, *name, *ns, *domain, *cluster_id, *labels, *metadata, *xds, *sds, *protocol;
 	int64_t admin_port;
 };
 
-static json_t *labels_of(const char *text)
+// "KEY=VALUE,..." added to an object.
+static json_t *add_pairs(json_t *o, const char *text)
 {
-	json_t *o = json_object();
 	for (const char *s = text; *s;) {
 		size_t n = strcspn(s, ","), k = strcspn(s, "=");
 		if (k < n)
@@ -34,9 +35,10 @@ static json_t *node(const struct bootstrap *b)
 {
 	char *id = pd_xasprintf("%s~%s~%s.%s~%s.svc.%s", b->type, b->ip, b->name, b->ns, b->ns, b->domain);
 	char *cluster = pd_xasprintf("%s.%s", b->name, b->ns);
-	json_t *meta =
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "NAME", b->name, "NAMESPACE", b->ns, "CLUSTER_ID",
-			  b->cluster_id, "INSTANCE_IPS", b->ip, "MESH_ID", b->domain, "LABELS", labels_of(b->labels));
+	json_t *meta = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "NAME", b->name, "NAMESPACE", b->ns, "CLUSTER_ID",
+				 b->cluster_id, "INSTANCE_IPS", b->ip, "MESH_ID", b->domain, "LABELS",
+				 add_pairs(json_object(), b->labels));
+	add_pairs(meta, b->metadata);
 	json_t *o = json_pack("{s:s, s:s, s:o}", "id", id, "cluster", cluster, "metadata", meta);
 	free(id);
 	free(cluster);
@@ -112,9 +114,10 @@ int command_bootstrap(int argc, char **argv)
 		STRING("domain", domain, "cluster.local", "DNS domain suffix of the cluster"),
 		STRING("cluster", cluster_id, "Kubernetes", "name of the cluster"),
 		STRING("labels", labels, "", "KEY=VALUE,... of the workload: what Gateways select by"),
+		STRING("metadata", metadata, "", "KEY=VALUE,... more metadata of the node, as INTERCEPTION_MODE=NONE"),
 		STRING("xds", xds, "127.0.0.1:15010", "pilotd's xDS address"),
 		STRING("sds", sds, "./var/run/secrets/workload-spiffe-uds/socket",
-		       "Unix socket of the agent that holds the certificate"),
+		       "Unix socket of the agent that holds the certificate; unused if nothing asks for mutual TLS"),
 		STRING("protocol", protocol, "delta", "delta or sotw"),
 		{.name = "admin",
 		 .type = PD_FLAG_INT,
