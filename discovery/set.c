@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/str.h"
+#include "base/vec.h"
 
 static atomic_ulong next_segment_id = 1;
 
