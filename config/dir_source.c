@@ -100,6 +100,28 @@ static void watch_free(struct pd_dir_source *d, struct watch *w)
 	d->n_watches--;
 }
 
+static bool same_folder(struct pd_dir_source *d, const char *rel_a, const char *rel_b)
+{
+	char *a = pd_dir_path(&d->state, rel_a), *b = pd_dir_path(&d->state, rel_b);
+	struct stat sa, sb;
+	bool same = !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+
+	free(a);
+	free(b);
+	return same;
+}
+
+// A folder that is followed under another path: a link leads to it, or it was moved and the walk is ahead of the events.
+static void watch_meet(struct pd_dir_source *d, struct watch *w, const char *rel)
+{
+	if (same_folder(d, w->rel, rel)) {
+		w->alias = true;
+		return;
+	}
+	free(w->rel);
+	w->rel = pd_xstrdup(rel);
+}
+
 static void watch_add(struct pd_dir_source *d, const char *rel)
 {
 	char *path = pd_dir_path(&d->state, rel);
@@ -122,7 +144,7 @@ static void watch_add(struct pd_dir_source *d, const char *rel)
 		HASH_ADD_INT(d->watches, wd, w);
 		d->n_watches++;
 	} else if (strcmp(w->rel, rel)) {
-		w->alias = true;
+		watch_meet(d, w, rel);
 	}
 	w->scan = d->scan;
 }

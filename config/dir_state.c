@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/log.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "config/decode.h"
 #include "config/file.h"
@@ -254,17 +254,26 @@ static void take_text(struct dir_state *s, struct dir_file *f, struct pd_decoded
 	f->claims.n = kept;
 }
 
+// Times of files are as coarse as a tick: what was written so shortly before it was read may change once more and look the
+// same.
+#define RACY_NS 50000000
+
+static int64_t mtime_ns(const struct stat *st)
+{
+	return st->st_mtim.tv_sec * 1000000000ll + st->st_mtim.tv_nsec;
+}
+
 static void file_read(struct dir_state *s, struct dir_file *f)
 {
 	char *path = pd_dir_path(s, f->rel), *text = NULL;
 	struct pd_decode_config cfg = {.cluster = s->cluster, .origin = path, .issues = s->issues};
 	struct pd_decoded_text decoded = {0};
-	struct stat st;
+	struct stat st = {0};
 	size_t len;
 	int rc = pd_file_read(path, PD_YAML_MAX_BYTES, &text, &len, &st);
 
 	clear_issues(s, f);
-	f->unread = rc != PD_OK;
+	f->unread = rc != PD_OK || pd_wall_ns() - mtime_ns(&st) < RACY_NS;
 	if (rc) {
 		report_file(s, f->rel, rc == PD_E_IO ? strerror(errno) : pd_strerror(rc));
 		free(path);

@@ -34,7 +34,7 @@ struct dir_file {
 	} sig;         // of what was read
 	uint32_t scan; // walk in which it was there last
 	uint32_t reading;
-	bool unread; // it could not be read: try again whenever it is looked at
+	bool unread; // it could not be read, or was just being written: read it whenever it is looked at
 	PD_VEC(struct dir_claim *) claims;
 	UT_hash_handle hh;
 };
