@@ -165,7 +165,7 @@ def main():
         mesh.start_backends()
         p = mesh.start_pilotd()
         e = mesh.envoy = mesh.start_envoy("delta")
-        m.eventually(lambda: mesh.front().get("/").status == 200, why="an answer through the gateway")
+        mesh.wait_answers()
         print(f"pilotd serves xDS on 127.0.0.1:{p.grpc} from {len(os.listdir(mesh.config))} YAML files. A stock Envoy took its"
               f" configuration from it:\n{e.stat('cluster_manager.active_clusters')} clusters,"
               f" {e.stat('listener_manager.total_listeners_active')} listeners, {len(e.routes())} route configurations;"

@@ -16,8 +16,7 @@ class MeshCase(unittest.TestCase):
         cls.mesh = cls.enterClassContext(m.Mesh(cls.mesh_config))
         cls.mesh.start(PROTOCOL)
         cls.original = {name: cls.mesh.read(name) for name in os.listdir(cls.mesh.config)}
-        m.eventually(lambda: cls.mesh.front().get("/").status == 200, why="a first answer through the gateway")
-        m.eventually(lambda: cls.mesh.api().get("/reviews").status == 200, why="a first answer through the other gateway")
+        cls.mesh.wait_answers()
 
     def setUp(self):
         self.front, self.api = self.mesh.front(), self.mesh.api()

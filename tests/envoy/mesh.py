@@ -215,6 +215,12 @@ class Client:
     def close(self):
         self.connection.close()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
 
 class Mesh:
     """Use in a `with` block: at its end everything is stopped, and the folder is gone unless something failed (or PD_TMP
@@ -306,13 +312,15 @@ class Mesh:
         """A client of the Gateway API Gateway."""
         return Client(self.api_port, "api.bookshop.example")
 
+    def wait_answers(self):
+        """Until a request through the Istio Gateway is answered."""
+        with self.front() as c:
+            eventually(lambda: c.get("/").status == 200, why="a first answer through the gateway")
+
     def seen(self, address, key):
         """What the backend on this address saw of the requests with this key."""
-        c = Client(self.backend_port, "backend", address=address)
-        try:
+        with Client(self.backend_port, "backend", address=address) as c:
             return c.get(f"/_seen?key={key}").json
-        finally:
-            c.close()
 
     # ---- configuration ----
 

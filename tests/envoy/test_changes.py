@@ -83,14 +83,14 @@ class Changes(MeshCase):
         text = self.mesh.read("routes.yaml")
         new = text.replace("weight: 95", "weight: 0").replace("weight: 5\n", "weight: 100\n")
         self.assertNotEqual(text, new)
-        with Traffic(self.front) as t:
+        with self.mesh.front() as other, Traffic(self.front) as t:
             t.wait_more(10)
             with open(self.mesh.path("routes.yaml"), "w") as f:  # empty from here on, but not closed
                 for i in range(0, len(new), 40):
                     f.write(new[i:i + 40])
                     f.flush()
                     time.sleep(0.01)
-            m.eventually(lambda: m.shares(self.mesh.front(), "/reviews", 30) == {"reviews-v2": 30}, why="the whole file")
+            m.eventually(lambda: m.shares(other, "/reviews", 30) == {"reviews-v2": 30}, why="the whole file")
             t.wait_more(10)
             document = text.index("---")  # a cut inside of the first object: after it, the file is whole without the second
             for i in range(document - 400, document - 30, 37):

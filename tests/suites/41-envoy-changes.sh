@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# Configuration that changes, breaks, is half written or goes, under traffic through a real Envoy.
+# timeout: 300
+exec tests/envoy/run.sh test_changes
