@@ -75,6 +75,10 @@ struct upstream_tls {
 void pd_cluster_apply_tls(struct cluster *c, const struct upstream_tls *t);
 void pd_cluster_apply_proxy_protocol(struct cluster *c, const Istio__TrafficPolicy__ProxyProtocol *p);
 
+// ---- outbound.c --------------------------------------------------------------------------------------------------------
+// "outbound_.P_.SUBSET_.HOST" of every service of the mesh: for gateways that pass mTLS on as it is.
+void pd_cluster_add_sni(struct pd_tx *tx, struct pd_cluster_vec *out);
+
 // ---- static.c ----------------------------------------------------------------------------------------------------------
 // Connections to the application come from 127.0.0.6 (::6), which interception leaves alone.
 void pd_cluster_set_inbound_source(struct cluster *c, bool both_families);

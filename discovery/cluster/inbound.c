@@ -1,4 +1,5 @@
-// Inbound clusters: from a sidecar to its own application, one for each port of the workload that a service leads to.
+// The clusters that depend on the proxy itself. Sidecars: to their own application, one for each port of the workload that a
+// service leads to. Gateways that pass mTLS on: one for each SNI.
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@
 #include "discovery/cluster/cluster.h"
 #include "discovery/endpoint/endpoint.h"
 #include "discovery/endpoint/target_port.h"
+#include "discovery/gateway/gateway.h"
 
 // Connections to the application are never closed for lack of use: the longest time that fits in nanoseconds, as istiod has it.
 #define NEVER_S INT64_C(9223372035)
@@ -139,8 +141,24 @@ static void add_service_ports(struct pd_tx *tx, struct pd_cluster_vec *out)
 		pd_vec_push_a(tx->arena, out, build(tx, &all, first[i]));
 }
 
+static bool passes_mtls_on(struct pd_tx *tx)
+{
+	struct pd_gateway_picks picks = pd_gateway_select(tx);
+	for (size_t i = 0; i < picks.n; i++) {
+		const Istio__Gateway *g = picks.v[i].spec;
+		for (size_t k = 0; k < g->n_servers; k++) {
+			const Istio__ServerTLSSettings *tls = g->servers[k]->tls;
+			if (tls && tls->mode == ISTIO__SERVER_TLSSETTINGS__TLSMODE__AUTO_PASSTHROUGH)
+				return true;
+		}
+	}
+	return false;
+}
+
 void pd_build_inbound_clusters(struct pd_tx *tx, struct pd_cluster_vec *out)
 {
+	if (tx->key->type == PD_NODE_ROUTER && passes_mtls_on(tx))
+		pd_cluster_add_sni(tx, out);
 	if (tx->key->type != PD_NODE_SIDECAR)
 		return;
 	// Without interception proxy and application would want the same ports.

@@ -16,6 +16,7 @@ struct port_clusters {
 	const char *const *accounts;        // what servers may present as their name
 	size_t n_accounts;
 	cluster_type type; // of the default cluster once its policy is applied
+	bool sni;          // for gateways that pass mTLS on: named after the SNI, with no TLS of their own
 	struct pd_cluster_vec *out;
 };
 
@@ -142,11 +143,18 @@ static void set_port_override(struct cluster *c)
 	c->msg->original_dst_lb_config->upstream_port_override = pb_u32(c->tx->arena, c->port->target_port);
 }
 
+// "outbound_.80_.v1_.HOST": also the SNI by which mesh mTLS says where it wants to go.
+static const char *sni_name(const struct port_clusters *p, const char *subset)
+{
+	return pd_arena_printf(p->tx->arena, "outbound_.%u_.%s_.%s", p->port->port, subset, p->svc->host);
+}
+
 // False: a cluster of this kind cannot be without endpoints and has none.
 static bool init(struct cluster *c, const struct port_clusters *p, cluster_type type, const char *subset)
 {
 	struct pd_arena *a = p->tx->arena;
-	const char *name = pd_cluster_name(a, "outbound", p->port->port, subset, p->svc->host);
+	const char *name =
+		p->sni ? sni_name(p, subset) : pd_cluster_name(a, "outbound", p->port->port, subset, p->svc->host);
 	pd_cluster_init(c, p->tx, name, type);
 	c->svc = p->svc;
 	c->port = p->port;
@@ -208,7 +216,7 @@ static void set_transport(struct cluster *c, const struct port_clusters *p, cons
 		.selected = p->dr && p->dr->spec->workload_selector,
 	};
 	if (!c->dynamic)
-		tls.sni = pd_arena_printf(p->tx->arena, "outbound_.%u_.%s_.%s", p->port->port, subset, p->svc->host);
+		tls.sni = sni_name(p, subset);
 	if (tls.server_known)
 		tls.server = server_mtls(p, said);
 	pd_cluster_apply_tls(c, &tls);
@@ -224,7 +232,8 @@ static void apply_policy(struct cluster *c, const struct port_clusters *p, const
 	pd_cluster_apply_outlier(c, policy ? policy->outlier_detection : NULL);
 	pd_cluster_apply_load_balancer(c, policy ? policy->load_balancer : NULL);
 	prioritise(c, p, policy ? policy->load_balancer : NULL, subset);
-	set_transport(c, p, policy, said, subset);
+	if (!p->sni)
+		set_transport(c, p, policy, said, subset);
 	if (pd_cluster_is(c, CLUSTER_TYPE(ORIGINAL_DST)))
 		c->msg->lb_policy = CLUSTER_LB(CLUSTER_PROVIDED);
 	set_eds(c);
@@ -319,13 +328,13 @@ static void add_dynamic_port(struct port_clusters *p)
 	finish_default(&c, p);
 }
 
-void pd_build_outbound_clusters(struct pd_tx *tx, const struct pd_service *svc, struct pd_cluster_vec *out)
+static void add_service(struct pd_tx *tx, const struct pd_service *svc, bool sni, struct pd_cluster_vec *out)
 {
-	if (svc->resolution == PD_RES_ALIAS || (tx->key->type != PD_NODE_SIDECAR && tx->key->type != PD_NODE_ROUTER))
-		return;
 	bool dynamic = svc->resolution == PD_RES_DYNAMIC_DNS && *svc->host == '*';
 	const struct pd_dest_rule *dr = tx_dest_rule(tx, svc);
-	struct name_vec accounts = accounts_of(tx, svc->host);
+	struct name_vec accounts = {0};
+	if (!sni)
+		accounts = accounts_of(tx, svc->host);
 	for (size_t i = 0; i < svc->n_ports; i++) {
 		bool port_level;
 		if (svc->ports[i].protocol == PD_PROTO_UDP)
@@ -337,10 +346,32 @@ void pd_build_outbound_clusters(struct pd_tx *tx, const struct pd_service *svc, 
 			.dr = dr,
 			.accounts = accounts.v,
 			.n_accounts = accounts.n,
+			.sni = sni,
 			.out = out,
 		};
 		p.policy = pd_policy_for_port(tx->arena, written_policy(&p), p.port->port, &port_level);
 		p.policy = pd_policy_with_default(tx->arena, p.policy, tx_mesh(tx)->default_traffic_policy);
-		(dynamic ? add_dynamic_port : add_port)(&p);
+		(dynamic && !sni ? add_dynamic_port : add_port)(&p);
 	}
+}
+
+void pd_build_outbound_clusters(struct pd_tx *tx, const struct pd_service *svc, struct pd_cluster_vec *out)
+{
+	if (tx->key->type != PD_NODE_SIDECAR && tx->key->type != PD_NODE_ROUTER)
+		return;
+	if (svc->resolution != PD_RES_ALIAS)
+		add_service(tx, svc, false, out);
+}
+
+static void add_sni_clusters(struct pd_tx *tx, const struct pd_service *svc, void *arg)
+{
+	if (svc->mesh_external || svc->resolution == PD_RES_ALIAS)
+		return;
+	tx_use(tx, svc->source);
+	add_service(tx, svc, true, arg);
+}
+
+void pd_cluster_add_sni(struct pd_tx *tx, struct pd_cluster_vec *out)
+{
+	tx_each_service(tx, add_sni_clusters, out);
 }

@@ -142,7 +142,8 @@ static void set_weights(struct pd_arena *a, struct endpoint_groups *g)
 		uint64_t sum = 0;
 		for (size_t k = 0; k < m->n_lb_endpoints; k++)
 			sum += m->lb_endpoints[k]->load_balancing_weight->value;
-		m->load_balancing_weight = pb_u32(a, sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum);
+		if (m->n_lb_endpoints)
+			m->load_balancing_weight = pb_u32(a, sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum);
 	}
 }
 
@@ -162,9 +163,9 @@ struct endpoint_groups pd_endpoint_groups_of(struct pd_tx *tx, const struct endp
 		if (!selected(tx, &s, e))
 			continue;
 		bool has_mtls = pd_endpoint_has_mtls(tx, &mtls, e);
+		struct endpoint_group *g = group_for(tx, &out, e->workload->locality);
 		if (q->mtls_only && !has_mtls)
 			continue;
-		struct endpoint_group *g = group_for(tx, &out, e->workload->locality);
 		PB_PUSH(tx->arena, g->msg, lb_endpoints, pd_endpoint_message(tx, e, has_mtls));
 		pd_vec_push_a(tx->arena, &g->from, e);
 	}

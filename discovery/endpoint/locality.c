@@ -294,6 +294,11 @@ static int by_specificity(const void *x, const void *y)
 	return na != nb ? (na < nb ? 1 : -1) : strcmp(a->key, b->key);
 }
 
+static uint32_t weight_of(const struct endpoint_group *g)
+{
+	return g->msg->load_balancing_weight ? g->msg->load_balancing_weight->value : 1;
+}
+
 // Gives the groups that `rule` matches its share, by their own weights. `taken` groups belong to another rule.
 static void give_share(struct pd_tx *tx, const char *rule, uint32_t share, struct endpoint_groups *g, bool *taken)
 {
@@ -303,13 +308,13 @@ static void give_share(struct pd_tx *tx, const char *rule, uint32_t share, struc
 		struct place p = place_of(tx->arena, g->v[i].locality);
 		mine[i] = !taken[i] && place_matches(tx->arena, &p, rule);
 		if (mine[i])
-			total += g->v[i].msg->load_balancing_weight->value;
+			total += weight_of(&g->v[i]);
 	}
 	for (size_t i = 0; i < g->n; i++) {
 		if (!mine[i])
 			continue;
 		taken[i] = true;
-		double weight = (double)g->v[i].msg->load_balancing_weight->value * share / (double)total;
+		double weight = (double)weight_of(&g->v[i]) * share / (double)total;
 		if (weight > 0)
 			g->v[i].msg->load_balancing_weight = pb_u32(tx->arena, (uint32_t)ceil(weight));
 	}

@@ -68,7 +68,7 @@ static const char *picture(const char *name)
 	for (size_t i = 0; i < cla->n_endpoints; i++) {
 		const Envoy__Config__Endpoint__V3__LocalityLbEndpoints *l = cla->endpoints[i];
 		pd_buf_printf(&b, "%s/%s %u %u:", l->locality->region, l->locality->zone, l->priority,
-			      l->load_balancing_weight->value);
+			      l->load_balancing_weight ? l->load_balancing_weight->value : 0);
 		for (size_t k = 0; k < l->n_lb_endpoints; k++) {
 			const Envoy__Config__Core__V3__SocketAddress *s =
 				l->lb_endpoints[k]->endpoint->address->socket_address;
@@ -220,13 +220,13 @@ static void test_mtls_of_port_and_subset(void **state)
 	assert_json(&f, build("outbound|80|one|web.prod.svc.cluster.local"), TLS_MATCH "/tlsMode", "\"istio\"");
 }
 
-// Clusters for AUTO_PASSTHROUGH forward mTLS that somebody else speaks: who does not is left out.
+// Clusters for AUTO_PASSTHROUGH forward mTLS that somebody else speaks: who does not is left out, though not his locality.
 static void test_passthrough_name_wants_mtls(void **state)
 {
 	(void)state;
 	fixture_init(&f, "", WORLD PEER("{selector: {matchLabels: {v: two}}, mtls: {mode: DISABLE}}"));
 	assert_string_equal(picture("outbound_.80_._.web.prod.svc.cluster.local"),
-			    "east/a 0 1: 10.1.0.3:8080\nwest/a 0 1: 10.1.0.1:8080\n");
+			    "east/a 0 1: 10.1.0.3:8080\nwest/a 0 1: 10.1.0.1:8080\nwest/b 0 0:\n");
 }
 
 // ---- dual stack ----------------------------------------------------------------------------------------------------------
