@@ -128,10 +128,11 @@ class Pilotd(Child):
         """The entry of /debug/syncz of the proxy NAME.NAMESPACE, or None."""
         return next((c for c in self.get("/debug/syncz") if c["proxy"] == name), None)
 
-    def synced(self, name):
-        """True if the proxy has acknowledged all that it was sent."""
+    def synced(self, name, but=()):
+        """True if the proxy has acknowledged all that it was sent (of types that are not in `but`)."""
         c = self.client(name)
-        return bool(c) and bool(c["resources"]) and all(r["sent"] == r["acked"] for r in c["resources"].values())
+        return bool(c) and bool(c["resources"]) and all(r["sent"] == r["acked"] for t, r in c["resources"].items()
+                                                        if t not in but)
 
     def metrics(self, name):
         """Values of a metric: {labels as text: number}."""
@@ -299,8 +300,8 @@ class Mesh:
         self.wait_synced()
         return self
 
-    def wait_synced(self, proxy="gateway.bookshop"):
-        eventually(lambda: self.pilotd.synced(proxy), why=f"{proxy} acknowledging everything")
+    def wait_synced(self, proxy="gateway.bookshop", but=()):
+        eventually(lambda: self.pilotd.synced(proxy, but), why=f"{proxy} acknowledging everything")
 
     # ---- requests ----
 

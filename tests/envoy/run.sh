@@ -11,6 +11,6 @@ fi
 status=0
 for protocol in ${PROTOCOL:-delta sotw}; do
 	echo "== $1, $protocol"
-	PROTOCOL=$protocol "$venv/bin/python3" -u "$root/tests/envoy/$1.py" -v "${@:2}" || status=1
+	PROTOCOL=$protocol "$venv/bin/python3" -u -W ignore::ResourceWarning "$root/tests/envoy/$1.py" -v "${@:2}" || status=1
 done
 exit $status

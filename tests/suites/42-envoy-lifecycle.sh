@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# Restarts of Envoy and of pilotd; what an Envoy that comes back is sent.
+# timeout: 300
+exec tests/envoy/run.sh test_lifecycle
