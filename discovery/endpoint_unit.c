@@ -130,12 +130,33 @@ static struct pd_resource *build(struct pd_engine *e, struct pass *p, struct pd_
 	return r;
 }
 
-struct pd_resource *pd_endpoints_get(struct pd_engine *e, struct view_state *vs, const char *name)
+static struct pd_proxy_key key_of(const struct view_state *vs)
 {
-	const char *interned = pd_intern(name);
 	struct pd_proxy_key key = vs->scope->key;
 	key.locality = vs->view->key.locality;
 	key.node = vs->view->key.node;
+	return key;
+}
+
+void pd_endpoints_get_cached(struct pd_engine *e, struct view_state *vs, const char *const *names, size_t n,
+			     struct pd_resource **out)
+{
+	struct pd_proxy_key key = key_of(vs);
+	pthread_mutex_lock(&e->lock);
+	for (size_t i = 0; i < n; i++) {
+		struct endpoint_entry *entry;
+		HASH_FIND_PTR(e->endpoints, &names[i], entry);
+		out[i] = pd_obj_ref(find_result(entry, vs->scope, &key));
+		if (out[i])
+			entry->idle = false;
+	}
+	pthread_mutex_unlock(&e->lock);
+}
+
+struct pd_resource *pd_endpoints_get(struct pd_engine *e, struct view_state *vs, const char *name)
+{
+	const char *interned = pd_intern(name);
+	struct pd_proxy_key key = key_of(vs);
 	struct pd_resource *r = NULL;
 	pthread_mutex_lock(&e->lock);
 	while (!r) { // again if a change came between: whoever asks later relies on being told of the next one

@@ -246,6 +246,9 @@ struct pd_resource *pd_scope_route(struct pd_engine *e, struct scope *s,
 
 // ---- endpoint_unit.c -----------------------------------------------------------------------------------------------
 struct pd_resource *pd_endpoints_get(struct pd_engine *e, struct view_state *vs, const char *name);
+// Those of many interned names that are cached for the view; NULL for the others.
+void pd_endpoints_get_cached(struct pd_engine *e, struct view_state *vs, const char *const *names, size_t n,
+			     struct pd_resource **out);
 void pd_endpoints_stale_locked(struct pd_engine *e, struct endpoint_entry *entry);
 void pd_endpoints_drop_scope_locked(struct pd_engine *e, const struct scope *s);
 void pd_endpoints_sweep_locked(struct pd_engine *e); // frees entries that nobody asked for since they became stale

@@ -395,18 +395,41 @@ static struct pd_resource *sidecar_route(struct pd_engine *e, struct view_state 
 	return r;
 }
 
+// With vs->lock.
+static struct pd_resource *resource_locked(struct pd_engine *e, struct view_state *vs, enum pd_type type,
+					   const char *name)
+{
+	if (type == PD_EDS)
+		return pd_endpoints_get(e, vs, name);
+	if (type == PD_RDS && vs->view->key.type == PD_NODE_SIDECAR)
+		return sidecar_route(e, vs, name);
+	if (type == PD_RDS)
+		return gateway_route(e, vs, name);
+	return NULL;
+}
+
 struct pd_resource *pd_view_resource(struct pd_engine *e, struct pd_view *view, enum pd_type type, const char *name)
 {
 	struct view_state *vs = view->state;
-	struct pd_resource *r = NULL;
+	pthread_mutex_lock(&vs->lock);
+	choose_scope(e, vs);
+	struct pd_resource *r = resource_locked(e, vs, type, name);
+	pthread_mutex_unlock(&vs->lock);
+	return r;
+}
+
+void pd_view_resources(struct pd_engine *e, struct pd_view *view, enum pd_type type, const char *const *names, size_t n,
+		       struct pd_resource **out)
+{
+	struct view_state *vs = view->state;
 	pthread_mutex_lock(&vs->lock);
 	choose_scope(e, vs);
 	if (type == PD_EDS)
-		r = pd_endpoints_get(e, vs, name);
-	else if (type == PD_RDS && vs->view->key.type == PD_NODE_SIDECAR)
-		r = sidecar_route(e, vs, name);
-	else if (type == PD_RDS)
-		r = gateway_route(e, vs, name);
+		pd_endpoints_get_cached(e, vs, names, n, out);
+	else
+		memset(out, 0, n * sizeof(struct pd_resource *));
+	for (size_t i = 0; i < n; i++)
+		if (!out[i])
+			out[i] = resource_locked(e, vs, type, names[i]);
 	pthread_mutex_unlock(&vs->lock);
-	return r;
 }

@@ -75,66 +75,44 @@ void pd_bodies_stats(struct pd_bodies *b, struct pd_bodies_stats *out)
 
 // ---- what is in a body -------------------------------------------------------------------------------------------------
 
-static void each(const struct pd_answer *a, void (*fn)(const struct pd_resource *r, void *arg), void *arg)
-{
-	if (!a->full) {
-		for (size_t i = 0; i < a->res.n; i++)
-			fn(a->res.v[i], arg);
-		return;
-	}
-	for (int k = 0; k < PD_SET_SEGMENTS; k++)
-		for (size_t i = 0; a->set->seg[k] && i < a->set->seg[k]->n; i++)
-			fn(a->set->seg[k]->v[i], arg);
-}
-
 // Content decides: equal names and versions in the same order. 128 bits, since nobody compares the bytes.
-static struct pd_body_key key_of(bool delta, const struct pd_answer *a)
+static struct pd_body_key key_of(const struct pd_body_source *src)
 {
-	struct pd_body_key k = {(uint64_t)a->type << 1 | delta, a->full};
+	struct pd_body_key k = {pd_hash_mix((uint64_t)src->type << 1 | src->delta, src->version), src->n};
 
-	for (int s = 0; a->full && s < PD_SET_SEGMENTS; s++) {
-		k.a = pd_hash_mix(k.a, a->set->seg[s] ? a->set->seg[s]->version : 0);
-		k.b = pd_hash_mix(k.b, a->set->seg[s] ? a->set->seg[s]->n : 0);
-	}
-	for (size_t i = 0; !a->full && i < a->res.n; i++) {
-		k.a = pd_hash_mix(k.a, a->res.v[i]->version);
-		k.b = pd_hash_mix(k.b, pd_intern_hash(a->res.v[i]->name));
+	for (size_t i = 0; !src->version && i < src->n; i++) {
+		k.a = pd_hash_mix(k.a, src->v[i]->version);
+		k.b = pd_hash_mix(k.b, pd_intern_hash(src->v[i]->name));
 	}
 	return k;
 }
 
-static void add_bytes(const struct pd_resource *r, void *arg)
+// A long rope is as many pieces as it has parts. Counts no further than needed.
+static bool many_pieces(const struct pd_body_source *src)
 {
-	*(size_t *)arg += r->delta_len;
+	size_t pieces = src->n;
+
+	for (size_t i = 0; i < src->n && pieces < PD_BODY_PIECES_MIN; i++)
+		pieces += src->v[i]->n_parts - 1;
+	return pieces >= PD_BODY_PIECES_MIN;
 }
 
-struct pack_arg {
-	struct pd_pack pack;
-	bool delta;
-};
-
-static void add_resource(const struct pd_resource *r, void *arg)
+static struct pd_body *build(const struct pd_body_source *src, struct pd_body_key key)
 {
-	struct pack_arg *p = arg;
-
-	pd_pack_resource(&p->pack, r, p->delta);
-}
-
-static struct pd_body *build(bool delta, const struct pd_answer *a, struct pd_body_key key)
-{
-	struct pack_arg p = {.pack = {.copy_max = PD_BODY_COPY_MAX}, .delta = delta};
+	struct pd_pack pack = {.copy_max = PD_BODY_COPY_MAX};
 	struct pd_body *b;
 
-	each(a, add_resource, &p);
-	pd_pack_end(&p.pack);
-	b = pd_xmalloc(sizeof(*b) + p.pack.slices.n * sizeof(b->v[0]));
+	for (size_t i = 0; i < src->n; i++)
+		pd_pack_resource(&pack, src->v[i], src->delta);
+	pd_pack_end(&pack);
+	b = pd_xmalloc(sizeof(*b) + pack.slices.n * sizeof(b->v[0]));
 	pd_ref_init(&b->ref);
 	b->key = key;
-	b->bytes = p.pack.bytes;
-	b->n = p.pack.slices.n;
+	b->bytes = pack.bytes;
+	b->n = pack.slices.n;
 	for (size_t i = 0; i < b->n; i++)
-		b->v[i] = grpc_slice_ref(p.pack.slices.v[i]);
-	pd_pack_free(&p.pack);
+		b->v[i] = grpc_slice_ref(pack.slices.v[i]);
+	pd_pack_free(&pack);
 	return b;
 }
 
@@ -164,16 +142,16 @@ static void make_room_locked(struct pd_bodies *bs, size_t bytes)
 	}
 }
 
-struct pd_body *pd_body_get(struct pd_bodies *bs, bool delta, const struct pd_answer *a)
+struct pd_body *pd_body_get(struct pd_bodies *bs, const struct pd_body_source *src)
 {
 	struct pd_body_key key;
 	struct pd_body *b, *there;
 	uint64_t now = pd_now_ns();
 	size_t bytes = 0;
 
-	if ((a->full ? pd_set_count(a->set) : a->res.n) < PD_BODY_RESOURCES_MIN)
+	if (!many_pieces(src))
 		return NULL;
-	key = key_of(delta, a);
+	key = key_of(src);
 	pthread_mutex_lock(&bs->lock);
 	b = find_locked(bs, key, now);
 	bs->hits += b != NULL;
@@ -181,10 +159,11 @@ struct pd_body *pd_body_get(struct pd_bodies *bs, bool delta, const struct pd_an
 	pthread_mutex_unlock(&bs->lock);
 	if (b)
 		return b;
-	each(a, add_bytes, &bytes);
+	for (size_t i = 0; i < src->n; i++)
+		bytes += src->v[i]->delta_len;
 	if (bytes > PD_BODY_BYTES_MAX)
 		return NULL;
-	b = build(delta, a, key);
+	b = build(src, key);
 	b->used_ns = now;
 	pthread_mutex_lock(&bs->lock);
 	there = find_locked(bs, key, now);

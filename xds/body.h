@@ -16,8 +16,16 @@ struct pd_body {
 	uint64_t used_ns;
 	grpc_slice v[];
 };
-// The resources of an answer (set or list, not both), or NULL if it is too small or too large to be worth it. One reference.
-struct pd_body *pd_body_get(struct pd_bodies *, bool delta, const struct pd_answer *);
+// What is packed: a segment of a set, which all streams of a scope share, or a list of resources.
+struct pd_body_source {
+	bool delta;
+	enum pd_type type;
+	struct pd_resource *const *v;
+	size_t n;
+	uint64_t version; // over v, as pd_segment.version; 0 = to be worked out here
+};
+// The body of these resources, or NULL if they are too few pieces or too many bytes to be worth it. One reference.
+struct pd_body *pd_body_get(struct pd_bodies *, const struct pd_body_source *);
 void pd_body_unref(struct pd_body *);
 
 #endif

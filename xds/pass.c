@@ -159,11 +159,11 @@ static struct pd_resource *fetch(struct pd_session *s, enum pd_type t, struct pd
 	return r ? pd_resource_ref(r) : NULL;
 }
 
-static void look_at(struct pd_session *s, const struct pd_watch *w, struct pd_set *set, size_t i, bool again,
+// Takes the reference to `r`, which is what there is of name number i now.
+static void compare(struct pd_session *s, const struct pd_watch *w, struct pd_resource *r, size_t i, bool again,
 		    struct pd_answer *a)
 {
 	const char *name = w->names->v[i];
-	struct pd_resource *r = fetch(s, a->type, set, name);
 	uint64_t version = r ? r->version : PD_HAVE_REMOVED;
 
 	if (version == w->have[i] && !(again && r)) {
@@ -181,6 +181,30 @@ static void look_at(struct pd_session *s, const struct pd_watch *w, struct pd_se
 	a->version += pd_weight(name, version);
 	if (a->type == PD_CDS && r)
 		pd_vec_push(&a->rewarm, pd_intern_ref(name));
+}
+
+static void look_at(struct pd_session *s, const struct pd_watch *w, struct pd_set *set, size_t i, bool again,
+		    struct pd_answer *a)
+{
+	compare(s, w, fetch(s, a->type, set, w->names->v[i]), i, again, a);
+}
+
+// All names of the watch; `again`: positions, sorted, to send even if unchanged.
+static void look_at_all(struct pd_session *s, const struct pd_watch *w, struct pd_set *set, const size_t *again,
+			size_t n_again, bool all_again, struct pd_answer *a)
+{
+	size_t n = w->names->n, k = 0;
+	struct pd_resource **r = pd_xmalloc((n + 1) * sizeof(struct pd_resource *));
+
+	if (!set)
+		pd_view_resources(s->env->engine, s->view, a->type, w->names->v, n, r);
+	for (size_t i = 0; i < n; i++) {
+		while (k < n_again && again[k] < i)
+			k++;
+		compare(s, w, set ? fetch(s, a->type, set, w->names->v[i]) : r[i], i,
+			all_again || (k < n_again && again[k] == i), a);
+	}
+	free(r);
 }
 
 static int cmp_index(const void *x, const void *y)
@@ -207,11 +231,7 @@ static void collect_named(struct pd_session *s, const struct pd_watch *w, const 
 		qsort(again.v, again.n, sizeof(*again.v), cmp_index);
 	a->version = w->sum;
 	if (all) {
-		for (size_t i = 0, k = 0; i < w->names->n; i++) {
-			while (k < again.n && again.v[k] < i)
-				k++;
-			look_at(s, w, set, i, (rewarm && rewarm->rewarm_all) || (k < again.n && again.v[k] == i), a);
-		}
+		look_at_all(s, w, set, again.v, again.n, rewarm && rewarm->rewarm_all, a);
 	} else {
 		for (size_t i = 0; i < w->todo.n; i++)
 			if ((at = pd_names_index(w->names, w->todo.v[i])) >= 0)

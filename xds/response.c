@@ -40,19 +40,25 @@ static uint8_t *head_of(const struct pd_session_env *env, const struct pd_answer
 	return head;
 }
 
-static void add_resources(struct pd_pack *pack, struct pd_bodies *bodies, bool delta, const struct pd_answer *a)
+static void add(struct pd_pack *pack, struct pd_bodies *bodies, const struct pd_body_source *src)
 {
-	struct pd_body *body = pd_body_get(bodies, delta, a);
+	struct pd_body *body = pd_body_get(bodies, src);
 
 	for (size_t i = 0; body && i < body->n; i++)
 		pd_pack_slice(pack, body->v[i]);
-	for (int k = 0; !body && a->full && k < PD_SET_SEGMENTS; k++)
-		for (size_t i = 0; a->set->seg[k] && i < a->set->seg[k]->n; i++)
-			pd_pack_resource(pack, a->set->seg[k]->v[i], delta);
-	if (!body || a->full)
-		for (size_t i = 0; i < a->res.n; i++)
-			pd_pack_resource(pack, a->res.v[i], delta);
+	for (size_t i = 0; !body && i < src->n; i++)
+		pd_pack_resource(pack, src->v[i], src->delta);
 	pd_body_unref(body);
+}
+
+static void add_resources(struct pd_pack *pack, struct pd_bodies *bodies, bool delta, const struct pd_answer *a)
+{
+	for (int k = 0; a->full && k < PD_SET_SEGMENTS; k++) {
+		const struct pd_segment *s = a->set->seg[k];
+		if (s)
+			add(pack, bodies, &(struct pd_body_source){delta, a->type, s->v, s->n, s->version});
+	}
+	add(pack, bodies, &(struct pd_body_source){delta, a->type, a->res.v, a->res.n, 0});
 }
 
 grpc_byte_buffer *pd_response_build(struct pd_bodies *bodies, const struct pd_session_env *env, bool delta,

@@ -1,8 +1,8 @@
 // Responses on the wire: a head (version, type, nonce, removed names), then the resources' bytes as they are.
 //
 // Large pieces are referenced, small ones copied together: a slice costs grpc about 0.2 microseconds and 100 bytes per send,
-// as much as copying some hundred bytes. What many streams get (all clusters of a scope, all endpoints of a subscription) is
-// packed once into chunks, kept for a while as a *body*, and sent to each of them by reference.
+// as much as copying some hundred bytes. What many streams get (the clusters of a scope, the endpoints of a subscription, a
+// long route configuration) is packed once into chunks, kept for a while as a *body*, and sent to each of them by reference.
 #ifndef XDS_RESPONSE_H
 #define XDS_RESPONSE_H
 
@@ -13,7 +13,7 @@
 #define PD_PIECE_COPY_MAX 512               // bytes of a piece that is rather copied than referenced
 #define PD_BODY_COPY_MAX 4096               // the same within a body, where the copy is shared
 #define PD_CHUNK_MAX (64 * 1024)            // bytes copied together
-#define PD_BODY_RESOURCES_MIN 16            // smaller answers are not worth keeping
+#define PD_BODY_PIECES_MIN 16               // fewer are not worth keeping
 #define PD_BODY_BYTES_MAX (4 * 1024 * 1024) // a larger answer is sent resource by resource
 #define PD_BODIES_MAX 64                    // bodies kept
 #define PD_BODIES_BYTES_MAX (32 * 1024 * 1024)

@@ -187,6 +187,13 @@ struct pd_resource *pd_view_resource(struct pd_engine *e, struct pd_view *view, 
 	return r;
 }
 
+void pd_view_resources(struct pd_engine *e, struct pd_view *view, enum pd_type type, const char *const *names, size_t n,
+		       struct pd_resource **out)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = pd_view_resource(e, view, type, names[i]);
+}
+
 void fake_set(struct pd_engine *e, enum pd_type type, const char *name, const char *text)
 {
 	pthread_mutex_lock(&e->lock);
