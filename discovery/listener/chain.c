@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "base/hash.h"
 #include "base/str.h"
 #include "discovery/listener/listener.h"
 
@@ -21,48 +22,6 @@ bool pd_chain_matches_all(const struct chain *c)
 
 // ---- conflicts: sets of names and of ranges, in any order --------------------------------------------------------------------
 
-static bool has_name(const struct names *n, const char *name)
-{
-	for (size_t i = 0; i < n->n; i++)
-		if (pd_streq(n->v[i], name))
-			return true;
-	return false;
-}
-
-static bool covers_names(const struct names *x, const struct names *y)
-{
-	for (size_t i = 0; i < y->n; i++)
-		if (!pd_streq(y->v[i], "*") && !has_name(x, y->v[i]))
-			return false;
-	return true;
-}
-
-// "1.2.3.4/8" and "1.5.6.7/8" are one range. What matches everything or nothing does not count.
-static struct names normal_ranges(struct pd_arena *a, const struct names *from)
-{
-	struct names out = {0};
-	for (size_t i = 0; i < from->n; i++) {
-		struct pd_cidr range;
-		char text[PD_IP_TEXT];
-		if (pd_cidr_parse(from->v[i], &range) != PD_OK || pd_ip_is_unspecified(&range.ip))
-			continue;
-		pd_cidr_mask(&range);
-		pd_ip_format(&range.ip, text);
-		pd_vec_push_a(a, &out, pd_arena_printf(a, "%s/%u", text, range.bits));
-	}
-	return out;
-}
-
-bool pd_chain_conflicts(struct pd_tx *tx, const struct chain *x, const struct chain *y)
-{
-	if (x->detect_http != y->detect_http || !covers_names(&x->sni, &y->sni) || !covers_names(&y->sni, &x->sni))
-		return false;
-	struct names rx = normal_ranges(tx->arena, &x->cidrs), ry = normal_ranges(tx->arena, &y->cidrs);
-	return covers_names(&rx, &ry) && covers_names(&ry, &rx);
-}
-
-// ---- the message -------------------------------------------------------------------------------------------------------------
-
 static int cmp_text(const void *x, const void *y)
 {
 	return strcmp(*(const char *const *)x, *(const char *const *)y);
@@ -77,6 +36,64 @@ static struct names sorted(struct pd_arena *a, const struct names *from)
 		qsort(out.v, out.n, sizeof(*out.v), cmp_text);
 	return out;
 }
+
+static uint64_t hash_set(uint64_t h, const struct names *set)
+{
+	h = pd_hash_mix(h, set->n);
+	for (size_t i = 0; i < set->n; i++)
+		h = pd_hash_mix(h, pd_hash_str(set->v[i]));
+	return h;
+}
+
+// Sorts, and drops what is there twice.
+static struct names as_set(struct pd_arena *a, const struct names *from)
+{
+	struct names out = sorted(a, from);
+	size_t n = 0;
+	for (size_t i = 0; i < out.n; i++)
+		if (!n || !pd_streq(out.v[n - 1], out.v[i]))
+			out.v[n++] = out.v[i];
+	out.n = n;
+	return out;
+}
+
+void pd_chain_seal(struct pd_arena *a, struct chain *c)
+{
+	struct names sni = {0}, ranges = {0};
+	for (size_t i = 0; i < c->sni.n; i++)
+		if (!pd_streq(c->sni.v[i], "*"))
+			pd_vec_push_a(a, &sni, c->sni.v[i]);
+	for (size_t i = 0; i < c->cidrs.n; i++) { // "1.2.3.4/8" and "1.5.6.7/8" are one range
+		struct pd_cidr range;
+		char text[PD_IP_TEXT];
+		if (pd_cidr_parse(c->cidrs.v[i], &range) != PD_OK || pd_ip_is_unspecified(&range.ip))
+			continue;
+		pd_cidr_mask(&range);
+		pd_ip_format(&range.ip, text);
+		pd_vec_push_a(a, &ranges, pd_arena_printf(a, "%s/%u", text, range.bits));
+	}
+	c->sni_set = as_set(a, &sni);
+	c->range_set = as_set(a, &ranges);
+	c->match_hash = hash_set(hash_set(c->detect_http, &c->sni_set), &c->range_set);
+}
+
+static bool same_set(const struct names *x, const struct names *y)
+{
+	if (x->n != y->n)
+		return false;
+	for (size_t i = 0; i < x->n; i++)
+		if (!pd_streq(x->v[i], y->v[i]))
+			return false;
+	return true;
+}
+
+bool pd_chain_conflicts(const struct chain *x, const struct chain *y)
+{
+	return x->match_hash == y->match_hash && x->detect_http == y->detect_http &&
+	       same_set(&x->sni_set, &y->sni_set) && same_set(&x->range_set, &y->range_set);
+}
+
+// ---- the message -------------------------------------------------------------------------------------------------------------
 
 static void add_ranges(struct pd_arena *a, EnvoyFilterChainMatch *m, const struct names *cidrs)
 {

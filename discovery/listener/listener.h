@@ -48,6 +48,9 @@ struct chain {
 	// HTTP: the connection manager comes per view
 	const char *route_name; // NULL = TCP
 	enum pd_protocol protocol;
+	// by pd_chain_seal
+	struct names sni_set, range_set;
+	uint64_t match_hash;
 };
 struct chain_vec {
 	struct chain *v;
@@ -55,8 +58,10 @@ struct chain_vec {
 };
 
 bool pd_chain_matches_all(const struct chain *c);
-// Whether both match the same connections: Envoy refuses such a pair.
-bool pd_chain_conflicts(struct pd_tx *tx, const struct chain *x, const struct chain *y);
+// Fixes what the chain matches, in a form that compares.
+void pd_chain_seal(struct pd_arena *a, struct chain *c);
+// Whether both match the same connections: Envoy refuses such a pair. Both sealed.
+bool pd_chain_conflicts(const struct chain *x, const struct chain *y);
 EnvoyFilterChain *pd_chain_build(struct pd_tx *tx, const struct chain *c);
 
 // ---- outbound_tcp.c ----------------------------------------------------------------------------------------------------

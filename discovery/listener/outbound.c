@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "base/hash.h"
 #include "base/str.h"
 #include "discovery/listener/listener.h"
 
@@ -24,6 +25,8 @@ struct build {
 		struct entry *v;
 		size_t n, cap;
 	} entries;
+	uint32_t *index; // by hash of the first address: entry + 1; 0 = free
+	size_t index_mask;
 };
 
 static bool is_tcp(enum pd_protocol p)
@@ -31,11 +34,34 @@ static bool is_tcp(enum pd_protocol p)
 	return pd_protocol_is_tcp(p) || pd_protocol_is_tls(p);
 }
 
+// ---- listeners by address: a port may have thousands ----------------------------------------------------------------------------
+
+static void index_put(struct build *b, size_t entry)
+{
+	size_t i = pd_hash_str(b->entries.v[entry].binds.v[0]) & b->index_mask;
+	while (b->index[i])
+		i = (i + 1) & b->index_mask;
+	b->index[i] = (uint32_t)entry + 1;
+}
+
+static void add_entry(struct build *b, const struct entry *e)
+{
+	pd_vec_push_a(b->tx->arena, &b->entries, *e);
+	if (b->entries.n * 2 <= b->index_mask) {
+		index_put(b, b->entries.n - 1);
+		return;
+	}
+	b->index_mask = b->index_mask ? b->index_mask * 2 + 1 : 15;
+	b->index = PD_NEWN(b->tx->arena, uint32_t, b->index_mask + 1);
+	for (size_t i = 0; i < b->entries.n; i++)
+		index_put(b, i);
+}
+
 static struct entry *find(struct build *b, const char *bind)
 {
-	for (size_t i = 0; i < b->entries.n; i++)
-		if (pd_streq(b->entries.v[i].binds.v[0], bind))
-			return &b->entries.v[i];
+	for (size_t i = pd_hash_str(bind) & b->index_mask; b->index && b->index[i]; i = (i + 1) & b->index_mask)
+		if (pd_streq(b->entries.v[b->index[i] - 1].binds.v[0], bind))
+			return &b->entries.v[b->index[i] - 1];
 	return NULL;
 }
 
@@ -54,12 +80,15 @@ static void http_chain(const struct outbound *o, struct chain_vec *out)
 	pd_vec_push_a(o->tx->arena, out, c);
 }
 
-static void service_chains(const struct outbound *o, struct chain_vec *out)
+// `http`: with the chain for HTTP, where the protocol can be that.
+static void service_chains(const struct outbound *o, bool http, struct chain_vec *out)
 {
 	if (!pd_protocol_is_http(o->port->protocol))
 		pd_outbound_tcp_chains(o, out);
-	if (!is_tcp(o->port->protocol))
+	if (!is_tcp(o->port->protocol) && http)
 		http_chain(o, out);
+	for (size_t i = 0; i < out->n; i++)
+		pd_chain_seal(o->tx->arena, &out->v[i]);
 }
 
 // ---- meeting on one listener ---------------------------------------------------------------------------------------------------
@@ -75,7 +104,7 @@ static void merge(const struct outbound *o, struct entry *e, const struct chain_
 	for (size_t i = 0; i < incoming->n; i++) {
 		bool conflict = false;
 		for (size_t k = 0; k < e->chains.n && !conflict; k++)
-			conflict = pd_chain_conflicts(o->tx, &e->chains.v[k], &incoming->v[i]);
+			conflict = pd_chain_conflicts(&e->chains.v[k], &incoming->v[i]);
 		if (!conflict)
 			pd_vec_push_a(o->tx->arena, &e->chains, incoming->v[i]);
 		else
@@ -96,12 +125,8 @@ static void join(const struct outbound *o, struct entry *e)
 			 o->port->port, e->binds.v[0]);
 		return;
 	}
-	if (incoming == PD_PROTO_SNIFF && existing == PD_PROTO_SNIFF) { // the HTTP chain is there
-		pd_outbound_tcp_chains(o, &chains);
-		merge(o, e, &chains);
-		return;
-	}
-	service_chains(o, &chains);
+	bool has_http = incoming == PD_PROTO_SNIFF && existing == PD_PROTO_SNIFF;
+	service_chains(o, !has_http, &chains);
 	if (incoming == PD_PROTO_SNIFF && pd_protocol_is_http(existing)) {
 		e->chains = chains;
 		e->protocol = PD_PROTO_SNIFF;
@@ -120,10 +145,10 @@ static void add_service(struct build *b, const struct outbound *o)
 		return;
 	}
 	struct entry fresh = {.binds = o->binds, .protocol = o->port->protocol};
-	service_chains(o, &fresh.chains);
+	service_chains(o, true, &fresh.chains);
 	if (fresh.chains.v[0].detect_http)
 		fresh.protocol = PD_PROTO_SNIFF;
-	pd_vec_push_a(b->tx->arena, &b->entries, fresh);
+	add_entry(b, &fresh);
 }
 
 // ---- addresses of a service ----------------------------------------------------------------------------------------------------

@@ -88,8 +88,7 @@ static void weigh(struct pd_tx *tx, const struct pd_tcp_chain *c, struct target 
 		t->cluster = t->weighted->clusters[0]->name;
 		return;
 	}
-	tx_issue(tx, c->vs->object, "spec", "a route has several destinations, all of weight 0");
-	t->weighted = NULL;
+	t->weighted = NULL; // nothing is wanted: Envoy would refuse an empty list
 	t->cluster = "BlackHoleCluster";
 }
 
