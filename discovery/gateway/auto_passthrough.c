@@ -41,7 +41,7 @@ static void add_chain(struct pd_tx *tx, const struct pd_service *svc, const stru
 		      struct pd_chain_vec *out)
 {
 	struct pd_arena *a = tx->arena;
-	const char *cluster = pd_arena_printf(a, "outbound_.%u_.%s_.%s", port->port, pd_or(subset, "_"), svc->host);
+	const char *cluster = pd_arena_printf(a, "outbound_.%u_.%s_.%s", port->port, pd_or(subset, ""), svc->host);
 	struct pd_hosts sni = {0};
 	pd_hosts_add(a, &sni, cluster);
 	EnvoyFilterChain *c = pd_gateway_chain_new(tx, &sni);
