@@ -85,6 +85,17 @@ static grpc_server *make_server(const struct pd_xds_config *c)
 	return grpc_server_create(&(grpc_channel_args){n, v}, NULL);
 }
 
+static void on_shutdown(struct pd_tag *t, bool ok)
+{
+	struct pd_xds *x = (struct pd_xds *)((char *)t - offsetof(struct pd_xds, shutdown_tag));
+
+	(void)ok;
+	pthread_mutex_lock(&x->lock);
+	x->shutdown_done = true;
+	pthread_cond_broadcast(&x->gone);
+	pthread_mutex_unlock(&x->lock);
+}
+
 struct pd_xds *pd_xds_new(struct pd_engine *engine, const struct pd_xds_config *config)
 {
 	struct pd_xds *x = pd_xcalloc(1, sizeof(*x));
@@ -93,6 +104,7 @@ struct pd_xds *pd_xds_new(struct pd_engine *engine, const struct pd_xds_config *
 	gpr_set_log_function(log_of_grpc);
 	grpc_init();
 	x->engine = engine;
+	x->shutdown_tag.fn = on_shutdown;
 	x->config = *config;
 	x->admission = (struct pd_bucket){.rate = config->streams_per_second, .burst = config->streams_burst};
 	pd_session_env_init(&x->env, engine);
@@ -191,23 +203,11 @@ void pd_xds_start(struct pd_xds *x)
 
 // ---- end ---------------------------------------------------------------------------------------------------------------
 
-static void on_shutdown(struct pd_tag *t, bool ok)
-{
-	struct pd_xds *x = (struct pd_xds *)((char *)t - offsetof(struct pd_xds, shutdown_tag));
-
-	(void)ok;
-	pthread_mutex_lock(&x->lock);
-	x->shutdown_done = true;
-	pthread_cond_broadcast(&x->gone);
-	pthread_mutex_unlock(&x->lock);
-}
-
 static void shut(struct pd_xds *x)
 {
 	if (x->shut)
 		return;
 	x->shut = true;
-	x->shutdown_tag.fn = on_shutdown;
 	grpc_server_shutdown_and_notify(x->server, x->cqs.v[0], &x->shutdown_tag);
 }
 

@@ -15,8 +15,10 @@ static pthread_mutex_t stripes[STRIPES] = {
 
 static void last_reader_gone(void *blob)
 {
-	pd_taking_over(blob);
-	pd_blob_free(blob);
+	struct pd_blob *b = blob;
+
+	pd_taking_over(atomic_load_explicit(&b->attachment, memory_order_relaxed));
+	pd_blob_free(b);
 }
 
 // The attachment is grpc's reference count.
@@ -32,6 +34,7 @@ static grpc_slice slice_with(void *refcount, uint8_t *bytes, size_t len)
 
 static void blob_gone(void *refcount)
 {
+	pd_handing_over(refcount);
 	grpc_slice_unref(slice_with(refcount, NULL, 0));
 }
 
@@ -56,6 +59,6 @@ grpc_slice pd_slice_of_blob(struct pd_blob *b, size_t off)
 
 	if (!refcount)
 		refcount = wrap(b);
-	pd_handing_over(b);
+	pd_handing_over(refcount);
 	return grpc_slice_ref(slice_with(refcount, b->data + off, b->len - off));
 }
