@@ -212,7 +212,7 @@ static void send_sotw(struct cli *c, const char *url, const char *names, const c
 		      const char *error)
 {
 	Envoy__Service__Discovery__V3__DiscoveryRequest m = ENVOY__SERVICE__DISCOVERY__V3__DISCOVERY_REQUEST__INIT;
-	Envoy__Config__Core__V3__Node node = ENVOY__CONFIG__CORE__V3__NODE__INIT;
+	Envoy__Config__Core__V3__Node node;
 	Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
 	char *text = pd_xstrdup(names), **v = pd_xmalloc(WORDS_MAX * sizeof(*v));
 
@@ -221,6 +221,7 @@ static void send_sotw(struct cli *c, const char *url, const char *names, const c
 	m.type_url = (char *)url;
 	m.response_nonce = (char *)nonce;
 	m.version_info = (char *)version;
+	envoy__config__core__v3__node__init(&node);
 	node.id = (char *)c->node;
 	m.node = c->first ? &node : NULL;
 	status.code = 13;
@@ -245,7 +246,7 @@ static void send_delta(struct cli *c, const char *url, const char *add, const ch
 {
 	Envoy__Service__Discovery__V3__DeltaDiscoveryRequest m =
 		ENVOY__SERVICE__DISCOVERY__V3__DELTA_DISCOVERY_REQUEST__INIT;
-	Envoy__Config__Core__V3__Node node = ENVOY__CONFIG__CORE__V3__NODE__INIT;
+	Envoy__Config__Core__V3__Node node;
 	Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
 	char *a = pd_xstrdup(add), *d = pd_xstrdup(del), *i = pd_xstrdup(initial);
 	char **v = pd_xmalloc(3 * WORDS_MAX * sizeof(*v)), **words = v + 2 * WORDS_MAX;
@@ -269,6 +270,7 @@ static void send_delta(struct cli *c, const char *url, const char *add, const ch
 	}
 	m.type_url = (char *)url;
 	m.response_nonce = (char *)nonce;
+	envoy__config__core__v3__node__init(&node);
 	node.id = (char *)c->node;
 	m.node = c->first ? &node : NULL;
 	status.code = 13;

@@ -21,9 +21,10 @@ static void on_invalidate(const struct pd_invalidation *inv, void *arg)
 
 static void open_session(struct rig *r, bool delta)
 {
-	Envoy__Config__Core__V3__Node node = ENVOY__CONFIG__CORE__V3__NODE__INIT;
+	Envoy__Config__Core__V3__Node node;
 	char err[100];
 
+	envoy__config__core__v3__node__init(&node);
 	node.id = "sidecar~1.1.1.1~a.default~default.svc.cluster.local";
 	PD_ASSERT(pd_engine_view(r->engine, &node, &r->view, err, sizeof(err)) == PD_OK);
 	pd_session_init(&r->s, &r->env, r->view, delta, r);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/str.h"
 #include "tests/unit/xds/rig.h"
 
 static struct rig r;
@@ -223,15 +224,16 @@ static void test_unknown_names(void **state)
 
 static void test_many_names(void **state)
 {
-	char names[2000] = "", *p = names;
+	struct pd_buf names = {0};
 
 	(void)state;
 	for (int i = 0; i < PD_WATCH_TODO_MAX + 20; i++)
-		p += sprintf(p, "n%03d ", i);
+		pd_buf_printf(&names, "n%03d ", i);
 	ok(rig_sotw(&r, PD_EDS, "a b", "", NULL));
 	rig_expect(&r, "EDS{a=1,b=1}");
-	p[0] = 'a', p[1] = 0;
-	ok(rig_sotw(&r, PD_EDS, names, NULL, NULL));
+	pd_buf_addc(&names, 'a');
+	ok(rig_sotw(&r, PD_EDS, names.p, NULL, NULL));
+	pd_buf_free(&names);
 	assert_int_equal(strncmp(rig_pass(&r), "EDS{n000=,n001=,", 16), 0);
 	assert_null(strstr(r.text, "a=1"));
 	ok(rig_ack(&r, PD_EDS));

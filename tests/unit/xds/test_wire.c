@@ -112,8 +112,8 @@ static void test_delta_reconnect(void **state)
 	expect_take(c, "CDS{a=1,b=1}");
 	cli_delta(c, PD_EDS, "a b", "", "");
 	expect_take(c, "EDS{a=1,b=1}");
-	strcpy(cds, cli_versions(c, PD_CDS));
-	strcpy(eds, cli_versions(c, PD_EDS));
+	snprintf(cds, sizeof(cds), "%s", cli_versions(c, PD_CDS));
+	snprintf(eds, sizeof(eds), "%s", cli_versions(c, PD_EDS));
 	cli_close(c);
 
 	d = wire_client(&w, true);

@@ -70,11 +70,10 @@ static void *configure(void *arg)
 
 static void some_names(unsigned *seed, char out[200])
 {
-	char *p = out;
+	size_t n = 0;
 
-	*p = 0;
-	for (unsigned n = 1 + roll(seed, 8); n; n--)
-		p += sprintf(p, "n%02u ", roll(seed, NAMES + 2));
+	for (unsigned k = 1 + roll(seed, 8); k; k--)
+		n += (size_t)snprintf(out + n, 200 - n, "n%02u ", roll(seed, NAMES + 2));
 }
 
 static void act(struct cli *c, bool delta, unsigned *seed)
@@ -201,7 +200,7 @@ static void *survive(void *arg)
 	int quiet = 0;
 
 	for (int i = 0; i < NAMES; i++)
-		sprintf(names + 4 * i, "n%02d ", i);
+		snprintf(names + 4 * i, sizeof(names) - 4 * (size_t)i, "n%02d ", i);
 	s->c = wire_client(&w, s->delta);
 	for (enum pd_type t = PD_CDS; t <= PD_RDS; t++) {
 		const char *what = pd_types[t].wildcard ? "" : names;
