@@ -68,9 +68,9 @@ struct upstream_tls {
 	const char *sni;                          // default for mesh mTLS
 	const char *const *sans;                  // default for mesh mTLS; n_sans = 0: none
 	size_t n_sans;
-	enum pd_mtls server; // what the servers are expected to accept
-	bool server_known;   // false: not in the mesh, no mTLS unless a rule says so
-	bool selected;       // the rule has a workloadSelector
+	enum pd_mtls server;             // what the servers are expected to accept
+	bool server_known;               // false: not in the mesh, no mTLS unless a rule says so
+	const struct pd_dest_rule *rule; // where the settings are from, or NULL
 };
 void pd_cluster_apply_tls(struct cluster *c, const struct upstream_tls *t);
 void pd_cluster_apply_proxy_protocol(struct cluster *c, const Istio__TrafficPolicy__ProxyProtocol *p);

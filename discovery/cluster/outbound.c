@@ -126,6 +126,7 @@ static cluster_type type_of(struct pd_tx *tx, const struct pd_service *svc)
 	}
 }
 
+// Of a service with DNS_ROUND_ROBIN the registry has one endpoint for each port, as LOGICAL_DNS clusters want it.
 static struct endpoint_groups dns_groups(const struct port_clusters *p, const char *subset)
 {
 	struct endpoint_query q = {.svc = p->svc, .port = p->port, .subset = subset, .dr = p->dr, .dns = true};
@@ -213,7 +214,7 @@ static void set_transport(struct cluster *c, const struct port_clusters *p, cons
 		.sans = p->accounts,
 		.n_sans = p->n_accounts,
 		.server_known = !p->svc->mesh_external,
-		.selected = p->dr && p->dr->spec->workload_selector,
+		.rule = p->dr,
 	};
 	if (!c->dynamic)
 		tls.sni = sni_name(p, subset);

@@ -158,11 +158,17 @@ static void apply_mesh_tls_defaults(struct cluster *c, EnvoyTlsParameters *p)
 
 // A Secret is read with the proxy's own rights: a rule for all sidecars of a mesh would hold up those that may not read it. So
 // such a rule means no TLS there, unless it selects its workloads.
-static bool credential_withheld(const struct cluster *c, const struct upstream_tls *t)
+static bool credential_withheld(struct cluster *c, const struct upstream_tls *t)
 {
 	const Settings *s = t->settings;
-	return !pd_empty(s->credential_name) && !pd_has_prefix(s->credential_name, "configmap://") &&
-	       c->tx->key->type == PD_NODE_SIDECAR && !t->selected;
+	bool selected = t->rule && t->rule->spec->workload_selector;
+	if (pd_empty(s->credential_name) || pd_has_prefix(s->credential_name, "configmap://") ||
+	    c->tx->key->type != PD_NODE_SIDECAR || selected)
+		return false;
+	if (t->rule)
+		tx_issue(c->tx, t->rule->object, "spec.trafficPolicy.tls.credentialName",
+			 "sidecars do not use it, and no TLS either, unless the rule has a workloadSelector");
+	return true;
 }
 
 static void set_user_tls(struct cluster *c, const struct upstream_tls *t)

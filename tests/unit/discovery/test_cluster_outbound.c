@@ -116,6 +116,26 @@ static void test_service_entries(void **state)
 	assert_json(&f, out.v[0], "dns_lookup_family", "\"V6_ONLY\"");
 }
 
+#define VM(name, host)                                                                                                 \
+	"apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: " name ", namespace: prod}\n"       \
+	"spec: {address: " host ", labels: {app: vm}}\n---\n"
+
+// Envoy would refuse a cluster with two.
+static void test_logical_dns_has_one_endpoint(void **state)
+{
+	(void)state;
+	fixture_init(&f, "",
+		     ENTRY("one.example.com", "resolution: DNS_ROUND_ROBIN, ports: [{number: 80, name: http, protocol: "
+					      "HTTP}], workloadSelector: {labels: {app: vm}}") VM("a", "a.example.com")
+			     VM("b", "b.example.com"));
+	build("one.example.com");
+	assert_json(&f, out.v[0], "type", "\"LOGICAL_DNS\"");
+	assert_json(&f, out.v[0], "load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/address",
+		    "\"a.example.com\"");
+	assert_json(&f, out.v[0], "load_assignment/endpoints/0/lb_endpoints/1", "");
+	assert_json(&f, out.v[0], "load_assignment/endpoints/0/load_balancing_weight", "1");
+}
+
 static void test_passthrough_entry_with_target_port(void **state)
 {
 	(void)state;
@@ -341,6 +361,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_names_and_order, teardown),
 		cmocka_unit_test_teardown(test_headless, teardown),
 		cmocka_unit_test_teardown(test_service_entries, teardown),
+		cmocka_unit_test_teardown(test_logical_dns_has_one_endpoint, teardown),
 		cmocka_unit_test_teardown(test_passthrough_entry_with_target_port, teardown),
 		cmocka_unit_test_teardown(test_dynamic_dns, teardown),
 		cmocka_unit_test_teardown(test_external_name_has_none, teardown),

@@ -180,6 +180,7 @@ static void test_credentials(void **state)
 	(void)state;
 	fixture_init(&f, "", WORLD(HTTP) TLS("mode: MUTUAL, credentialName: cred"));
 	assert_json(&f, nth(0), "transport_socket", ""); // a Secret for all sidecars alike: no TLS at all
+	assert_int_equal(pd_issues_count(f.issues), 1);
 	f.key.type = PD_NODE_ROUTER;
 	assert_json(&f, nth(0), PLAIN COMMON "tls_certificate_sds_secret_configs",
 		    "[{\"name\":\"kubernetes://cred\",\"sds_config\":{\"ads\":{},\"resource_api_version\":\"V3\"}}]");
