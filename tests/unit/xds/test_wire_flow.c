@@ -143,7 +143,7 @@ static void test_drain(void **state)
 	for (int i = 0; i < 6; i++)
 		expect_next(c[i], "status 14: server is draining");
 	pthread_join(t, NULL);
-	assert_int_equal(wire_stats(&w).streams, 0);
+	wire_wait_empty(&w);
 	late = wire_client(&w, false);
 	assert_int_equal(cli_status(late, CLI_WAIT_MS), GRPC_STATUS_UNAVAILABLE);
 	cli_close(late);

@@ -428,7 +428,7 @@ static void test_never_acknowledges(void **state)
 	struct cli *c;
 
 	(void)state;
-	config.ack_patience_ms = 100;
+	config.ack_patience_ms = 1500;
 	open_server();
 	c = wire_client(&w, false);
 	cli_sotw(c, PD_CDS, "", "", NULL);

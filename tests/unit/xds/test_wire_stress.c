@@ -214,7 +214,7 @@ static void *survive(void *arg)
 		const char *text = cli_next(s->c, 500);
 
 		if (!*text) {
-			quiet += atomic_load(&stop);
+			quiet += atomic_load(&stop) && !wire_stats(&w).queue;
 			continue;
 		}
 		quiet = 0;
@@ -237,7 +237,7 @@ static void test_stress(void **state)
 	(void)state;
 	pd_xds_config_defaults(&config);
 	config.ack_patience_ms = 50;
-	config.send_timeout_ms = 400;
+	config.send_timeout_ms = 2000;
 	config.trim_after_ms = 20;
 	config.trim_interval_ms = 200;
 	config.streams_per_second = 0;

@@ -74,3 +74,12 @@ void wire_wait_empty(struct wire *w)
 		nanosleep(&nap, NULL);
 	PD_ASSERT(!wire_stats(w).streams);
 }
+
+void wire_wait_responses(struct wire *w, uint64_t n)
+{
+	struct timespec nap = {.tv_nsec = 2000000};
+
+	for (int i = 0; i < 10000 && wire_stats(w).responses < n; i++)
+		nanosleep(&nap, NULL);
+	PD_ASSERT(wire_stats(w).responses == n);
+}

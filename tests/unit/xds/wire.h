@@ -19,6 +19,8 @@ void wire_close(struct wire *);
 void wire_config(struct wire *, const char *what);
 struct cli *wire_client(struct wire *, bool delta);
 struct pd_xds_stats wire_stats(struct wire *);
+// Waits until the server has counted n responses as sent (a client may have one a little earlier), and not more.
+void wire_wait_responses(struct wire *, uint64_t n);
 // Waits until the server has no stream left.
 void wire_wait_empty(struct wire *);
 
