@@ -1,6 +1,8 @@
 #include "discovery/listener/http_filters.h"
 
 #include "discovery/listener/constants.h"
+#include "discovery/listener/dns_cache.h"
+#include "discovery/listener/proxy.h"
 
 static void add(struct pd_tx *tx, EnvoyHttpManager *hcm, enum pd_constant c)
 {
@@ -32,6 +34,9 @@ void pd_http_filters(struct pd_tx *tx, const struct pd_http_manager *m, const Is
 		add(tx, hcm, PD_HTTP_ALPN);
 	add(tx, hcm, PD_HTTP_FAULT); // configured by routes, as the next
 	add(tx, hcm, PD_HTTP_CORS);
+	// Unknown hosts of any route configuration go to the cluster that resolves them.
+	if (m->class == PD_CLASS_SIDECAR_OUTBOUND && pd_proxy_resolves_any(tx))
+		PB_PUSH(tx->arena, hcm, http_filters, pd_http_dynamic_proxy_any(tx));
 	bool quiet = h && h->envoy_debug_headers && h->envoy_debug_headers->disabled &&
 		     h->envoy_debug_headers->disabled->value;
 	add(tx, hcm, quiet ? PD_HTTP_ROUTER_QUIET : PD_HTTP_ROUTER);

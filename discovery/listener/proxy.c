@@ -141,3 +141,10 @@ const char *pd_proxy_catch_all_cluster(struct pd_tx *tx)
 	bool any = !p || p->mode != ISTIO__MESH_CONFIG__OUTBOUND_TRAFFIC_POLICY__MODE__REGISTRY_ONLY;
 	return any ? "PassthroughCluster" : "BlackHoleCluster";
 }
+
+bool pd_proxy_resolves_any(struct pd_tx *tx)
+{
+	const Istio__MeshConfig__OutboundTrafficPolicy *p = tx_mesh(tx)->outbound_traffic_policy;
+	return tx->key->type == PD_NODE_SIDECAR && p &&
+	       p->mode == ISTIO__MESH_CONFIG__OUTBOUND_TRAFFIC_POLICY__MODE__ALLOW_ANY_DYNAMIC_DNS;
+}

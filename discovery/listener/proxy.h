@@ -33,5 +33,7 @@ bool pd_proxy_uses_auto_vips(struct pd_tx *tx);
 
 // Where traffic to unknown places goes: "PassthroughCluster", "BlackHoleCluster" or what the policy names.
 const char *pd_proxy_catch_all_cluster(struct pd_tx *tx);
+// Whether the proxy resolves hosts that nobody declared and goes there (HTTP): ALLOW_ANY_DYNAMIC_DNS.
+bool pd_proxy_resolves_any(struct pd_tx *tx);
 
 #endif

@@ -7,12 +7,12 @@
 #include "base/vec.h"
 #include "discovery/listener/access_log.h"
 #include "discovery/listener/constants.h"
+#include "discovery/listener/dns_cache.h"
 #include "discovery/listener/proxy.h"
 #include "discovery/listener/stat_name.h"
 #include "discovery/route/route.h"
 #include "envoy/extensions/filters/network/mongo_proxy/v3/mongo_proxy.pb-c.h"
 #include "envoy/extensions/filters/network/redis_proxy/v3/redis_proxy.pb-c.h"
-#include "envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy.pb-c.h"
 #include "envoy/type/v3/hash_policy.pb-c.h"
 
 #define TCP(name) ENVOY__EXTENSIONS__FILTERS__NETWORK__TCP_PROXY__V3__TCP_PROXY__##name
@@ -255,25 +255,6 @@ static bool is_dynamic(const struct pd_service *svc)
 	return svc && svc->resolution == PD_RES_DYNAMIC_DNS && svc->host[0] == '*';
 }
 
-static void push_sni_proxy(struct pd_tx *tx, const struct pd_tcp_chain *c, struct pd_filter_vec *out)
-{
-#define FAMILY(name) ENVOY__CONFIG__CLUSTER__V3__CLUSTER__DNS_LOOKUP_FAMILY__##name
-	Envoy__Extensions__Filters__Network__SniDynamicForwardProxy__V3__FilterConfig *f =
-		pb_new(tx->arena,
-		       &envoy__extensions__filters__network__sni_dynamic_forward_proxy__v3__filter_config__descriptor);
-	f->dns_cache_config =
-		pb_new(tx->arena, &envoy__extensions__common__dynamic_forward_proxy__v3__dns_cache_config__descriptor);
-	f->dns_cache_config->name = pd_arena_printf(tx->arena, "%s_dfp_dns_cache", c->svc->host);
-	f->dns_cache_config->dns_lookup_family = !tx->key->ipv6   ? FAMILY(V4_ONLY)
-						 : !tx->key->ipv4 ? FAMILY(V6_ONLY)
-								  : FAMILY(ALL);
-	f->port_specifier_case =
-		ENVOY__EXTENSIONS__FILTERS__NETWORK__SNI_DYNAMIC_FORWARD_PROXY__V3__FILTER_CONFIG__PORT_SPECIFIER_PORT_VALUE;
-	f->port_value = c->port;
-	push(tx, out, pd_network_filter(tx->arena, "envoy.extensions.filters.network.sni_dynamic_forward_proxy", f));
-#undef FAMILY
-}
-
 // ---- chains ----------------------------------------------------------------------------------------------------------------
 
 static void push_exchange(struct pd_tx *tx, struct pd_filter_vec *out)
@@ -291,7 +272,7 @@ void pd_tcp_filters(struct pd_tx *tx, const struct pd_tcp_chain *c, struct pd_fi
 	if (c->exchange)
 		push_exchange(tx, out);
 	if (c->class == PD_CLASS_SIDECAR_OUTBOUND && is_dynamic(c->svc))
-		push_sni_proxy(tx, c, out);
+		push(tx, out, pd_sni_dynamic_proxy(tx, c->svc->host, c->port));
 	if (c->protocol == PD_PROTO_REDIS && s->redis_filter && caps & PD_CAP_REDIS) {
 		push_redis(tx, &t, out);
 		return;

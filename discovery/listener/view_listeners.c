@@ -49,6 +49,26 @@ static EnvoyFilterChain *blackhole(struct pd_tx *tx, enum pd_listener_class clas
 
 // ---- out -----------------------------------------------------------------------------------------------------------------------
 
+// HTTP to hosts that nobody declared: resolved by the proxy.
+static EnvoyFilterChain *any_host(struct pd_tx *tx)
+{
+	struct pd_arena *a = tx->arena;
+	EnvoyRouteConfiguration *routes = pd_build_route_head(tx, "allow_any_dynamic_dns");
+	PB_PUSH(a, routes, virtual_hosts, pd_build_catch_all(tx, routes->name));
+	struct pd_http_manager m = {
+		.class = PD_CLASS_SIDECAR_OUTBOUND,
+		.stat_prefix = "outbound_virtualOutbound_allow_any_dynamic_dns;",
+		.route_config = routes,
+		.protocol = PD_PROTO_HTTP,
+	};
+	struct pd_filter_vec filters = {0};
+	pd_vec_push_a(a, &filters, pd_http_manager_filter(tx, &m));
+	EnvoyFilterChain *fc = chain(a, "virtualOutbound-catchall-tcp-http", &filters);
+	fc->filter_chain_match = pd_match_new(a);
+	pd_match_set_alpn(a, fc->filter_chain_match, pd_listener_plain_http(tx));
+	return fc;
+}
+
 static EnvoyListener *virtual_outbound(struct pd_tx *tx)
 {
 	uint32_t port = (uint32_t)tx_mesh(tx)->proxy_listen_port;
@@ -59,6 +79,10 @@ static EnvoyListener *virtual_outbound(struct pd_tx *tx)
 	l->traffic_direction = ENVOY__CONFIG__CORE__V3__TRAFFIC_DIRECTION__OUTBOUND;
 	PB_PUSH(tx->arena, l, filter_chains,
 		blackhole(tx, PD_CLASS_SIDECAR_OUTBOUND, "virtualOutbound-blackhole", port));
+	if (pd_proxy_resolves_any(tx)) {
+		PB_PUSH(tx->arena, l, filter_chains, any_host(tx));
+		pd_listener_add_filter(tx->arena, l, PD_LISTENER_HTTP_INSPECTOR);
+	}
 	PB_PUSH(tx->arena, l, filter_chains, chain(tx->arena, "virtualOutbound-catchall-tcp", &filters));
 	pd_access_log_listener(tx, l, PD_CLASS_SIDECAR_OUTBOUND);
 	return l;
