@@ -190,6 +190,16 @@ static struct pd_object *internal_gateway(struct gw_pass *p, const struct gw_own
 	return pd_object_build(&key, meta, &spec->base, NULL, o->origin);
 }
 
+// A ListenerSet may have the name of a Gateway beside it.
+static const char *internal_name(struct gw_pass *p, const struct gw_owner *owner, const Gwapi__Listener *l)
+{
+	struct pd_arena *a = p->arena;
+	const struct pd_key *key = &owner->object->key;
+	bool twin = owner->object != owner->gateway && gw_object(p, PD_KIND_KUBERNETES_GATEWAY, key->ns, key->name);
+	return gw_object_name(a, pd_arena_printf(a, "%s~" GW_SUFFIX "%s~%s", key->name, twin ? "~set" : "",
+						 pd_or(l->name, "")));
+}
+
 static void add_owner(struct gw_pass *p, const struct gw_owner *owner, const bool *lost, struct gw_offers *offers,
 		      struct gw_fresh *fresh)
 {
@@ -202,8 +212,7 @@ static void add_owner(struct gw_pass *p, const struct gw_owner *owner, const boo
 		Istio__Server *server = lost[i] ? NULL : gw_server(p, owner, l, &valid);
 		if (!server)
 			continue;
-		const char *name =
-			gw_object_name(a, pd_arena_printf(a, "%s~" GW_SUFFIX "~%s", key->name, pd_or(l->name, "")));
+		const char *name = internal_name(p, owner, l);
 		pd_vec_push_a(a, &offer.listeners, listener_of(p, owner, l, name, server));
 		if (valid)
 			pd_vec_push_a(a, fresh, internal_gateway(p, owner, l, name, server));

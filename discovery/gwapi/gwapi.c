@@ -115,6 +115,38 @@ static void publish(struct pd_gwapi *g, enum pd_kind kind, struct gw_outputs *ma
 	*made = now;
 }
 
+static int cmp_change(const void *x, const void *y)
+{
+	const struct pd_key *a = &(*(const struct pd_change *const *)x)->key,
+			    *b = &(*(const struct pd_change *const *)y)->key;
+	int c = (a->kind > b->kind) - (a->kind < b->kind);
+	c = c ? c : strcmp(a->ns, b->ns);
+	return c ? c : strcmp(a->name, b->name);
+}
+
+// What one unit gives up another may have taken over in the same pass, as when a ListenerSet moves: deletions of objects that
+// are made as well are dropped from out[from...].
+static void drop_false_deletions(struct pd_arena *a, struct pd_change_vec *out, size_t from)
+{
+	const struct pd_change **made = pd_arena_alloc(a, (out->n - from + 1) * sizeof(*made));
+	size_t n = 0, kept = from;
+	for (size_t i = from; i < out->n; i++)
+		if (out->v[i].next)
+			made[n++] = &out->v[i];
+	if (n == out->n - from)
+		return;
+	bool *drop = PD_NEWN(a, bool, out->n);
+	qsort(made, n, sizeof(*made), cmp_change);
+	for (size_t i = from; i < out->n; i++) {
+		const struct pd_change *c = &out->v[i];
+		drop[i] = !c->next && bsearch(&c, made, n, sizeof(*made), cmp_change);
+	}
+	for (size_t i = from; i < out->n; i++)
+		if (!drop[i])
+			out->v[kept++] = out->v[i];
+	out->n = kept;
+}
+
 static void release_retired(struct pd_gwapi *g)
 {
 	for (size_t i = 0; i < g->retired.n; i++)
@@ -578,6 +610,7 @@ void pd_gwapi_apply(struct pd_gwapi *g, const struct pd_config_snap *snap, const
 	struct pd_arena arena = {0};
 	struct gw_pass p = {.snap = snap, .settings = g->settings, .arena = &arena};
 	struct pd_token_vec changed = {0};
+	size_t from = out->n;
 	release_retired(g);
 	g->generation++;
 	collect_dirty(g, changes);
@@ -590,6 +623,7 @@ void pd_gwapi_apply(struct pd_gwapi *g, const struct pd_config_snap *snap, const
 	for (size_t i = 0; i < g->dirty_groups.n; i++)
 		compute_group(g, g->dirty_groups.v[i], &p, out);
 	g->dirty[UNIT_GATEWAY].n = g->dirty[UNIT_ROUTE].n = g->dirty_groups.n = 0;
+	drop_false_deletions(&arena, out, from);
 	pd_deps_forget(g->deps, g->generation);
 	pd_vec_free(&changed);
 	pd_arena_free(&arena);
