@@ -238,7 +238,8 @@ static void add_port(struct build *b, const struct pd_service *svc, const struct
 		return;
 	tx_use(b->tx, svc->source);
 	if (!svc->kubernetes && svc->n_vips) { // each address of a ServiceEntry is a service of its own
-		for (size_t i = 0; i < svc->n_vips; i++) {
+		size_t n = b->bind_to_port ? 1 : svc->n_vips; // on localhost all are one
+		for (size_t i = 0; i < n; i++) {
 			struct names one = {0};
 			pd_vec_push_a(b->tx->arena, &one, svc->vips[i]);
 			on_addresses(b, &o, &one);
