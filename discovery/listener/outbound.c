@@ -237,7 +237,7 @@ static void add_port(struct build *b, const struct pd_service *svc, const struct
 	if (!pd_proxy_can_bind(b->tx, bind, port->port, pd_protocol_is_http(port->protocol), b->bind_to_port, true))
 		return;
 	tx_use(b->tx, svc->source);
-	if (!svc->kubernetes && svc->n_vips) { // each address of a ServiceEntry is a service of its own
+	if (!svc->kubernetes && svc->n_vips) {                // each address of a ServiceEntry is a service of its own
 		size_t n = b->bind_to_port ? 1 : svc->n_vips; // on localhost all are one
 		for (size_t i = 0; i < n; i++) {
 			struct names one = {0};
