@@ -16,8 +16,8 @@ static bool is_kind(const struct gw_backend *b, const char *group, const char *k
 	return pd_streq(b->group ? b->group : "", group) && pd_streq(b->kind ? b->kind : "Service", kind);
 }
 
-enum gw_backend_state gw_destination(struct gw_pass *p, const struct gw_route *r, bool mesh, const struct gw_backend *b,
-				     Istio__Destination **out)
+enum gw_backend_state pd_gw_destination(struct gw_pass *p, const struct gw_route *r, bool mesh,
+					const struct gw_backend *b, Istio__Destination **out)
 {
 	struct pd_arena *a = p->arena;
 	const char *from = r->object->key.ns, *ns = b->ns ? b->ns : from, *name = pd_or(b->name, ""), *host;
@@ -25,7 +25,8 @@ enum gw_backend_state gw_destination(struct gw_pass *p, const struct gw_route *r
 	bool service = is_kind(b, "", "Service");
 	// A route of the mesh may go anywhere: its clients could call the backend themselves.
 	if (!mesh && !pd_streq(ns, from) &&
-	    !gw_granted(p, gw_kind_name(r->kind), from, pd_or(b->group, ""), b->kind ? b->kind : "Service", ns, name)) {
+	    !pd_gw_granted(p, pd_gw_kind_name(r->kind), from, pd_or(b->group, ""), b->kind ? b->kind : "Service", ns,
+			   name)) {
 		*out = nowhere(a);
 		return GW_BACKEND_BAD;
 	}
@@ -34,7 +35,7 @@ enum gw_backend_state gw_destination(struct gw_pass *p, const struct gw_route *r
 			return GW_BACKEND_HARD; // a host name where a name belongs
 		host = pd_arena_printf(a, "%s.%s.svc.%s", name, ns, p->settings->domain_suffix);
 		// It may come later: the destination is named all the same.
-		if (!gw_object(p, PD_KIND_SERVICE, ns, name))
+		if (!pd_gw_object(p, PD_KIND_SERVICE, ns, name))
 			state = GW_BACKEND_BAD;
 	} else if (is_kind(b, "networking.istio.io", "Hostname")) {
 		if (b->ns)

@@ -11,17 +11,17 @@
 static const enum pd_kind kinds[GW_ROUTE_KINDS] = {PD_KIND_HTTP_ROUTE, PD_KIND_GRPC_ROUTE, PD_KIND_TLS_ROUTE,
 						   PD_KIND_TCP_ROUTE};
 
-enum pd_kind gw_kind_of(enum gw_route_kind k)
+enum pd_kind pd_gw_kind_of(enum pd_gw_route_kind k)
 {
 	return kinds[k];
 }
 
-const char *gw_kind_name(enum gw_route_kind k)
+const char *pd_gw_kind_name(enum pd_gw_route_kind k)
 {
 	return pd_kind_info(kinds[k])->kind;
 }
 
-bool gw_route_kind(enum pd_kind kind, enum gw_route_kind *out)
+bool pd_gw_route_kind(enum pd_kind kind, enum pd_gw_route_kind *out)
 {
 	for (int k = 0; k < GW_ROUTE_KINDS; k++) {
 		if (kinds[k] != kind)
@@ -36,10 +36,10 @@ bool gw_route_kind(enum pd_kind kind, enum gw_route_kind *out)
 	(out->n_parents = (spec)->n_parent_refs, out->parents = (Gwapi__ParentReference *const *)(spec)->parent_refs)
 #define HOSTNAMES(spec) (out->n_hostnames = (spec)->n_hostnames, out->hostnames = (spec)->hostnames)
 
-bool gw_route_of(const struct pd_object *o, struct gw_route *out)
+bool pd_gw_route_of(const struct pd_object *o, struct gw_route *out)
 {
 	*out = (struct gw_route){.object = o};
-	if (!gw_route_kind(o->key.kind, &out->kind))
+	if (!pd_gw_route_kind(o->key.kind, &out->kind))
 		return false;
 	switch (out->kind) {
 	case GW_HTTP:
@@ -120,7 +120,7 @@ static void add(struct binder *b, const struct gw_binding *binding)
 	}
 	if (!b->full)
 		pd_warn("gwapi", "%s %s/%s: more than %d hosts times listeners, the rest is left out",
-			gw_kind_name(b->route->kind), b->route->object->key.ns, b->route->object->key.name,
+			pd_gw_kind_name(b->route->kind), b->route->object->key.ns, b->route->object->key.name,
 			GW_BINDINGS_MAX);
 	b->full = true;
 }
@@ -175,7 +175,7 @@ static void bind_listeners(struct binder *b, const struct gw_parent *parent, con
 static void bind_mesh(struct binder *b, const Gwapi__ParentReference *ref, const char *ns, bool entry)
 {
 	const struct pd_object *o =
-		gw_object(b->pass, entry ? PD_KIND_SERVICE_ENTRY : PD_KIND_SERVICE, ns, pd_or(ref->name, ""));
+		pd_gw_object(b->pass, entry ? PD_KIND_SERVICE_ENTRY : PD_KIND_SERVICE, ns, pd_or(ref->name, ""));
 	struct gw_binding binding = {.gateway = "mesh", .hostname = "", .mesh = true};
 	if (!o)
 		return;
@@ -214,8 +214,8 @@ static void sort_bindings(struct pd_arena *a, struct gw_bindings *all)
 	*all = (struct gw_bindings){sorted, all->n, all->n};
 }
 
-void gw_bind(struct gw_pass *p, const struct gw_route *r, const struct gw_parent *(*find)(void *arg, const char *key),
-	     void *arg, struct gw_bindings *out)
+void pd_gw_bind(struct gw_pass *p, const struct gw_route *r,
+		const struct gw_parent *(*find)(void *arg, const char *key), void *arg, struct gw_bindings *out)
 {
 	struct binder b = {.pass = p, .route = r, .out = out};
 	for (size_t i = 0; i < r->n_parents; i++) {
@@ -225,7 +225,7 @@ void gw_bind(struct gw_pass *p, const struct gw_route *r, const struct gw_parent
 		if (gateway || refers_to(ref, GW_GROUP, "ListenerSet")) {
 			const char *key = pd_arena_printf(p->arena, "%s/%s/%s", gateway ? "Gateway" : "ListenerSet", ns,
 							  pd_or(ref->name, ""));
-			pd_vec_push_a(p->arena, &p->tokens, gw_parent_token(key));
+			pd_vec_push_a(p->arena, &p->tokens, pd_gw_parent_token(key));
 			const struct gw_parent *parent = find(arg, key);
 			if (parent)
 				bind_listeners(&b, parent, ref);

@@ -9,7 +9,7 @@
 // Defaults of the API, which an API server fills in and a file may leave out.
 enum { DEFAULT_MAX_AGE_S = 5, DEFAULT_REDIRECT_CODE = 302 };
 
-Istio__StringMatch *gw_match_exact(struct pd_arena *a, const char *s)
+Istio__StringMatch *pd_gw_match_exact(struct pd_arena *a, const char *s)
 {
 	Istio__StringMatch *m = pb_new(a, &istio__string_match__descriptor);
 	m->match_type_case = ISTIO__STRING_MATCH__MATCH_TYPE_EXACT;
@@ -17,7 +17,7 @@ Istio__StringMatch *gw_match_exact(struct pd_arena *a, const char *s)
 	return m;
 }
 
-Istio__StringMatch *gw_match_prefix(struct pd_arena *a, const char *s)
+Istio__StringMatch *pd_gw_match_prefix(struct pd_arena *a, const char *s)
 {
 	Istio__StringMatch *m = pb_new(a, &istio__string_match__descriptor);
 	m->match_type_case = ISTIO__STRING_MATCH__MATCH_TYPE_PREFIX;
@@ -25,7 +25,7 @@ Istio__StringMatch *gw_match_prefix(struct pd_arena *a, const char *s)
 	return m;
 }
 
-Istio__StringMatch *gw_match_regex(struct pd_arena *a, const char *s)
+Istio__StringMatch *pd_gw_match_regex(struct pd_arena *a, const char *s)
 {
 	Istio__StringMatch *m = pb_new(a, &istio__string_match__descriptor);
 	m->match_type_case = ISTIO__STRING_MATCH__MATCH_TYPE_REGEX;
@@ -33,7 +33,7 @@ Istio__StringMatch *gw_match_regex(struct pd_arena *a, const char *s)
 	return m;
 }
 
-Google__Protobuf__Duration *gw_duration(struct pd_arena *a, const char *text)
+Google__Protobuf__Duration *pd_gw_duration(struct pd_arena *a, const char *text)
 {
 	int64_t ns;
 	if (pd_empty(text) || pd_parse_go_duration(text, &ns) != PD_OK || ns <= 0)
@@ -115,24 +115,24 @@ static Istio__Headers *need_headers(struct pd_arena *a, Istio__Headers **h)
 	return *h;
 }
 
-bool gw_set_request_headers(struct pd_arena *a, const Gwapi__HTTPHeaderFilter *f, Istio__Headers **out)
+bool pd_gw_set_request_headers(struct pd_arena *a, const Gwapi__HTTPHeaderFilter *f, Istio__Headers **out)
 {
 	return !f || operations(a, f, &need_headers(a, out)->request);
 }
 
-bool gw_set_response_headers(struct pd_arena *a, const Gwapi__HTTPHeaderFilter *f, Istio__Headers **out)
+bool pd_gw_set_response_headers(struct pd_arena *a, const Gwapi__HTTPHeaderFilter *f, Istio__Headers **out)
 {
 	return !f || operations(a, f, &need_headers(a, out)->response);
 }
 
-bool gw_add_header_match(struct pd_arena *a, Istio__HTTPMatchRequest *m, const Gwapi__HTTPHeaderMatch *h)
+bool pd_gw_add_header_match(struct pd_arena *a, Istio__HTTPMatchRequest *m, const Gwapi__HTTPHeaderMatch *h)
 {
 	bool regex = pd_streq(h->type, "RegularExpression");
 	if (h->type && !regex && !pd_streq(h->type, "Exact"))
 		return false;
 	Istio__HTTPMatchRequest__HeadersEntry *e = pb_new(a, &istio__httpmatch_request__headers_entry__descriptor);
 	e->key = pd_arena_strdup(a, pd_or(h->name, ""));
-	e->value = regex ? gw_match_regex(a, h->value) : gw_match_exact(a, h->value);
+	e->value = regex ? pd_gw_match_regex(a, h->value) : pd_gw_match_exact(a, h->value);
 	PB_PUSH(a, m, headers, e);
 	return true;
 }
@@ -180,8 +180,8 @@ static Istio__HTTPRewrite *rewrite(struct pd_arena *a, const Gwapi__HTTPURLRewri
 
 // ---- mirrors ---------------------------------------------------------------------------------------------------------------
 
-bool gw_mirror(struct gw_pass *p, const struct gw_route *r, bool mesh, const Gwapi__HTTPRequestMirrorFilter *f,
-	       Istio__HTTPRoute *out)
+bool pd_gw_mirror(struct gw_pass *p, const struct gw_route *r, bool mesh, const Gwapi__HTTPRequestMirrorFilter *f,
+		  Istio__HTTPRoute *out)
 {
 	struct pd_arena *a = p->arena;
 	Istio__Destination *d = NULL;
@@ -190,7 +190,7 @@ bool gw_mirror(struct gw_pass *p, const struct gw_route *r, bool mesh, const Gwa
 	const Gwapi__BackendObjectReference *ref = f->backend_ref;
 	struct gw_backend b = {ref->group,    ref->kind,           ref->name, ref->namespace_,
 			       ref->has_port, (uint32_t)ref->port, 1};
-	if (gw_destination(p, r, mesh, &b, &d) != GW_BACKEND_OK)
+	if (pd_gw_destination(p, r, mesh, &b, &d) != GW_BACKEND_OK)
 		return r->kind == GW_HTTP; // requests are served without their copies; a GRPCRoute is refused
 	Istio__HTTPMirrorPolicy *m = pb_new(a, &istio__httpmirror_policy__descriptor);
 	m->destination = d;
@@ -214,11 +214,11 @@ static Istio__StringMatch *origin(struct pd_arena *a, const char *s)
 {
 	const char *star = strchr(s, '*');
 	if (pd_streq(s, "*"))
-		return gw_match_regex(a, "^[a-zA-Z][a-zA-Z0-9+.-]*://[^/\\s?#]+$");
+		return pd_gw_match_regex(a, "^[a-zA-Z][a-zA-Z0-9+.-]*://[^/\\s?#]+$");
 	if (!star)
-		return gw_match_exact(a, s);
+		return pd_gw_match_exact(a, s);
 	if (!star[1])
-		return gw_match_prefix(a, pd_arena_strndup(a, s, (size_t)(star - s)));
+		return pd_gw_match_prefix(a, pd_arena_strndup(a, s, (size_t)(star - s)));
 	char *re = pd_arena_bytes(a, strlen(s) * 2 + 3), *at = re;
 	*at++ = '^';
 	for (; *s; s++) {
@@ -233,7 +233,7 @@ static Istio__StringMatch *origin(struct pd_arena *a, const char *s)
 	}
 	*at++ = '$';
 	*at = 0;
-	return gw_match_regex(a, re);
+	return pd_gw_match_regex(a, re);
 }
 
 static Istio__CorsPolicy *cors(struct pd_arena *a, const Gwapi__HTTPCORSFilter *f)
@@ -259,16 +259,16 @@ static Istio__CorsPolicy *cors(struct pd_arena *a, const Gwapi__HTTPCORSFilter *
 
 // ---- dispatch --------------------------------------------------------------------------------------------------------------
 
-bool gw_http_filter(struct gw_pass *p, const struct gw_route *r, bool mesh, const Gwapi__HTTPRouteFilter *f,
-		    Istio__HTTPRoute *out)
+bool pd_gw_http_filter(struct gw_pass *p, const struct gw_route *r, bool mesh, const Gwapi__HTTPRouteFilter *f,
+		       Istio__HTTPRoute *out)
 {
 	struct pd_arena *a = p->arena;
 	if (pd_streq(f->type, "RequestHeaderModifier"))
-		return gw_set_request_headers(a, f->request_header_modifier, &out->headers);
+		return pd_gw_set_request_headers(a, f->request_header_modifier, &out->headers);
 	if (pd_streq(f->type, "ResponseHeaderModifier"))
-		return gw_set_response_headers(a, f->response_header_modifier, &out->headers);
+		return pd_gw_set_response_headers(a, f->response_header_modifier, &out->headers);
 	if (pd_streq(f->type, "RequestMirror"))
-		return gw_mirror(p, r, mesh, f->request_mirror, out);
+		return pd_gw_mirror(p, r, mesh, f->request_mirror, out);
 	if (pd_streq(f->type, "RequestRedirect"))
 		out->redirect = f->request_redirect ? redirect(a, f->request_redirect) : NULL;
 	else if (pd_streq(f->type, "URLRewrite"))

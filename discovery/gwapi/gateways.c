@@ -12,7 +12,7 @@ static bool is_ours(struct gw_pass *p, const Gwapi__GatewaySpec *spec)
 {
 	if (pd_empty(spec->gateway_class_name))
 		return false;
-	const struct pd_object *class = gw_object(p, PD_KIND_GATEWAY_CLASS, "", spec->gateway_class_name);
+	const struct pd_object *class = pd_gw_object(p, PD_KIND_GATEWAY_CLASS, "", spec->gateway_class_name);
 	if (!class)
 		return pd_streq(spec->gateway_class_name, "istio");
 	return pd_streq(((const Gwapi__GatewayClassSpec *)class->spec)->controller_name, GW_CONTROLLER);
@@ -90,8 +90,8 @@ static bool takes_sets_of(struct gw_pass *p, const struct pd_object *gw, const G
 		return pd_streq(ns, gw->key.ns);
 	if ((from->from && !pd_streq(from->from, "Selector")) || !from->selector)
 		return false;
-	const struct pd_object *namespace = gw_object(p, PD_KIND_NAMESPACE, "", ns);
-	return namespace && gw_selector_matches(from->selector, namespace);
+	const struct pd_object *namespace = pd_gw_object(p, PD_KIND_NAMESPACE, "", ns);
+	return namespace && pd_gw_selector_matches(from->selector, namespace);
 }
 
 static struct gw_owners owners_of(struct gw_pass *p, const struct pd_object *gw, const Gwapi__GatewaySpec *spec)
@@ -100,7 +100,7 @@ static struct gw_owners owners_of(struct gw_pass *p, const struct pd_object *gw,
 	struct sets sets = {.pass = p};
 	struct gw_owner self = {gw, gw, spec, "Gateway", spec->n_listeners, spec->listeners};
 	pd_vec_push_a(p->arena, &out, self);
-	gw_each_listener_set(p, gw->key.ns, gw->key.name, collect_set, &sets);
+	pd_gw_each_listener_set(p, gw->key.ns, gw->key.name, collect_set, &sets);
 	if (sets.v.n)
 		qsort(sets.v.v, sets.v.n, sizeof(sets.v.v[0]), cmp_age);
 	for (size_t i = 0; i < sets.v.n; i++) {
@@ -115,12 +115,12 @@ static struct gw_owners owners_of(struct gw_pass *p, const struct pd_object *gw,
 
 // ---- what a listener takes --------------------------------------------------------------------------------------------------
 
-static bool allows_kind(const Gwapi__AllowedRoutes *allowed, enum gw_route_kind k)
+static bool allows_kind(const Gwapi__AllowedRoutes *allowed, enum pd_gw_route_kind k)
 {
 	if (!allowed || !allowed->n_kinds)
 		return true;
 	for (size_t i = 0; i < allowed->n_kinds; i++)
-		if (pd_streq(allowed->kinds[i]->kind, gw_kind_name(k)) &&
+		if (pd_streq(allowed->kinds[i]->kind, pd_gw_kind_name(k)) &&
 		    (!allowed->kinds[i]->group || pd_streq(allowed->kinds[i]->group, GW_GROUP)))
 			return true;
 	return false;
@@ -149,7 +149,7 @@ static struct gw_listener listener_of(struct gw_pass *p, const struct gw_owner *
 		.section = pd_or(l->name, ""),
 		.protocol = pd_or(l->protocol, ""),
 		.hostname = pd_or(l->hostname, ""),
-		.port = gw_listener_port(l),
+		.port = pd_gw_listener_port(l),
 		.kinds = route_kinds(l),
 		.n_hosts = server->n_hosts,
 		.hosts = (const char *const *)server->hosts,
@@ -178,14 +178,14 @@ static struct pd_object *internal_gateway(struct gw_pass *p, const struct gw_own
 	Istio__Gateway *spec = pb_new(a, &istio__gateway__descriptor);
 	PB_PUSH(a, spec, servers, server);
 	select_service(a, spec, services);
-	K8s__ObjectMeta *meta = gw_meta(a, o, o->key.ns, name);
-	gw_annotate(a, meta, GW_PARENTS_ANNOTATION,
-		    pd_arena_printf(a, "%s/%s/%s.%s", owner->kind, o->key.name, pd_or(l->name, ""), o->key.ns));
-	gw_annotate(a, meta, GW_SEMANTICS_ANNOTATION, "gateway");
-	gw_annotate(a, meta, GW_SERVICE_ANNOTATION, services);
-	gw_annotate(a, meta, GW_ACCOUNT_ANNOTATION, account_of(p, owner->gateway, owner->spec));
+	K8s__ObjectMeta *meta = pd_gw_meta(a, o, o->key.ns, name);
+	pd_gw_annotate(a, meta, GW_PARENTS_ANNOTATION,
+		       pd_arena_printf(a, "%s/%s/%s.%s", owner->kind, o->key.name, pd_or(l->name, ""), o->key.ns));
+	pd_gw_annotate(a, meta, GW_SEMANTICS_ANNOTATION, "gateway");
+	pd_gw_annotate(a, meta, GW_SERVICE_ANNOTATION, services);
+	pd_gw_annotate(a, meta, GW_ACCOUNT_ANNOTATION, account_of(p, owner->gateway, owner->spec));
 	if (owner->object != owner->gateway)
-		gw_annotate(a, meta, GW_PARENT_NS_ANNOTATION, owner->gateway->key.ns);
+		pd_gw_annotate(a, meta, GW_PARENT_NS_ANNOTATION, owner->gateway->key.ns);
 	struct pd_key key = {PD_KIND_GATEWAY, p->settings->cluster, o->key.ns, name};
 	return pd_object_build(&key, meta, &spec->base, NULL, o->origin);
 }
@@ -195,9 +195,9 @@ static const char *internal_name(struct gw_pass *p, const struct gw_owner *owner
 {
 	struct pd_arena *a = p->arena;
 	const struct pd_key *key = &owner->object->key;
-	bool twin = owner->object != owner->gateway && gw_object(p, PD_KIND_KUBERNETES_GATEWAY, key->ns, key->name);
-	return gw_object_name(a, pd_arena_printf(a, "%s~" GW_SUFFIX "%s~%s", key->name, twin ? "~set" : "",
-						 pd_or(l->name, "")));
+	bool twin = owner->object != owner->gateway && pd_gw_object(p, PD_KIND_KUBERNETES_GATEWAY, key->ns, key->name);
+	return pd_gw_object_name(a, pd_arena_printf(a, "%s~" GW_SUFFIX "%s~%s", key->name, twin ? "~set" : "",
+						    pd_or(l->name, "")));
 }
 
 static void add_owner(struct gw_pass *p, const struct gw_owner *owner, const bool *lost, struct gw_offers *offers,
@@ -209,7 +209,7 @@ static void add_owner(struct gw_pass *p, const struct gw_owner *owner, const boo
 	for (size_t i = 0; i < owner->n_listeners; i++) {
 		const Gwapi__Listener *l = owner->listeners[i];
 		bool valid = true;
-		Istio__Server *server = lost[i] ? NULL : gw_server(p, owner, l, &valid);
+		Istio__Server *server = lost[i] ? NULL : pd_gw_server(p, owner, l, &valid);
 		if (!server)
 			continue;
 		const char *name = internal_name(p, owner, l);
@@ -220,15 +220,15 @@ static void add_owner(struct gw_pass *p, const struct gw_owner *owner, const boo
 	pd_vec_push_a(a, offers, offer);
 }
 
-void gw_compute_gateway(struct gw_pass *p, const char *ns, const char *name, struct gw_offers *offers,
-			struct gw_fresh *fresh)
+void pd_gw_compute_gateway(struct gw_pass *p, const char *ns, const char *name, struct gw_offers *offers,
+			   struct gw_fresh *fresh)
 {
-	const struct pd_object *gw = gw_object(p, PD_KIND_KUBERNETES_GATEWAY, ns, name);
+	const struct pd_object *gw = pd_gw_object(p, PD_KIND_KUBERNETES_GATEWAY, ns, name);
 	const Gwapi__GatewaySpec *spec = gw ? (const Gwapi__GatewaySpec *)gw->spec : NULL;
 	if (!spec || !is_ours(p, spec) || !*services_of(p, gw, spec))
 		return;
 	struct gw_owners owners = owners_of(p, gw, spec);
-	bool **lost = gw_conflicts(p->arena, &owners);
+	bool **lost = pd_gw_conflicts(p->arena, &owners);
 	for (size_t i = 0; i < owners.n; i++)
 		add_owner(p, &owners.v[i], lost[i], offers, fresh);
 }

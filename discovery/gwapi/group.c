@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "discovery/gwapi/gwapi.h"
 
-const char *gw_object_name(struct pd_arena *a, const char *name)
+const char *pd_gw_object_name(struct pd_arena *a, const char *name)
 {
 	enum { HASH_DIGITS = 16, KEPT = PD_NAME_MAX - HASH_DIGITS - 1 };
 	if (strlen(name) <= PD_NAME_MAX)
@@ -14,7 +14,7 @@ const char *gw_object_name(struct pd_arena *a, const char *name)
 	return pd_arena_printf(a, "%.*s~%016llx", KEPT, name, (unsigned long long)pd_hash_str(name));
 }
 
-void gw_annotate(struct pd_arena *a, K8s__ObjectMeta *meta, const char *key, const char *value)
+void pd_gw_annotate(struct pd_arena *a, K8s__ObjectMeta *meta, const char *key, const char *value)
 {
 	K8s__ObjectMeta__AnnotationsEntry *e = pb_new(a, &k8s__object_meta__annotations_entry__descriptor);
 	e->key = (char *)key;
@@ -22,7 +22,7 @@ void gw_annotate(struct pd_arena *a, K8s__ObjectMeta *meta, const char *key, con
 	PB_PUSH(a, meta, annotations, e);
 }
 
-K8s__ObjectMeta *gw_meta(struct pd_arena *a, const struct pd_object *source, const char *ns, const char *name)
+K8s__ObjectMeta *pd_gw_meta(struct pd_arena *a, const struct pd_object *source, const char *ns, const char *name)
 {
 	K8s__ObjectMeta *meta = pb_new(a, &k8s__object_meta__descriptor);
 	meta->name = (char *)name;
@@ -51,10 +51,10 @@ static struct pd_object *build(struct gw_pass *p, const struct pd_object *source
 {
 	struct pd_arena *a = p->arena;
 	const struct pd_key key = {PD_KIND_VIRTUAL_SERVICE, p->settings->cluster, source->key.ns,
-				   gw_object_name(a, name)};
-	K8s__ObjectMeta *meta = gw_meta(a, source, key.ns, key.name);
-	gw_annotate(a, meta, GW_PARENTS_ANNOTATION, parents);
-	gw_annotate(a, meta, GW_ROUTE_SEMANTICS_ANNOTATION, "gateway");
+				   pd_gw_object_name(a, name)};
+	K8s__ObjectMeta *meta = pd_gw_meta(a, source, key.ns, key.name);
+	pd_gw_annotate(a, meta, GW_PARENTS_ANNOTATION, parents);
+	pd_gw_annotate(a, meta, GW_ROUTE_SEMANTICS_ANNOTATION, "gateway");
 	return pd_object_build(&key, meta, &spec->base, NULL, source->origin);
 }
 
@@ -73,7 +73,7 @@ static Istio__HTTPRoute *for_port(struct pd_arena *a, const Istio__HTTPRoute *ro
 	return out;
 }
 
-struct pd_object *gw_http_virtual_service(struct gw_pass *p, const char *key, const struct gw_part *parts, size_t n)
+struct pd_object *pd_gw_http_virtual_service(struct gw_pass *p, const char *key, const struct gw_part *parts, size_t n)
 {
 	struct pd_arena *a = p->arena;
 	struct gw_http_routes routes = {0};
@@ -92,7 +92,7 @@ struct pd_object *gw_http_virtual_service(struct gw_pass *p, const char *key, co
 	}
 	if (!oldest)
 		return NULL;
-	gw_sort_http(a, routes.v, routes.n);
+	pd_gw_sort_http(a, routes.v, routes.n);
 	Istio__VirtualService *spec = new_service(a, oldest->binding);
 	spec->http = routes.v;
 	spec->n_http = routes.n;
@@ -103,12 +103,12 @@ struct pd_object *gw_http_virtual_service(struct gw_pass *p, const char *key, co
 	return build(p, oldest->object, name, parents, spec);
 }
 
-struct pd_object *gw_l4_virtual_service(struct gw_pass *p, const struct gw_route *r, const struct gw_binding *b,
-					size_t index)
+struct pd_object *pd_gw_l4_virtual_service(struct gw_pass *p, const struct gw_route *r, const struct gw_binding *b,
+					   size_t index)
 {
 	struct pd_arena *a = p->arena;
 	Istio__VirtualService *spec = new_service(a, b);
-	if (!gw_convert_l4(p, r, b, spec))
+	if (!pd_gw_convert_l4(p, r, b, spec))
 		return NULL;
 	const char *name = pd_arena_printf(a, "%s~%s~%zu~" GW_SUFFIX, r->object->key.name,
 					   r->kind == GW_TLS ? "tls" : "tcp", index);

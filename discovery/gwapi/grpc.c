@@ -6,7 +6,7 @@
 
 static void complain(const struct gw_route *r, size_t rule, const char *what)
 {
-	pd_warn("gwapi", "%s %s/%s: rule %zu: %s; the route is not served", gw_kind_name(r->kind), r->object->key.ns,
+	pd_warn("gwapi", "%s %s/%s: rule %zu: %s; the route is not served", pd_gw_kind_name(r->kind), r->object->key.ns,
 		r->object->key.name, rule, what);
 }
 
@@ -16,15 +16,15 @@ static bool set_method(struct pd_arena *a, Istio__HTTPMatchRequest *out, const G
 	if ((m->type && !regex && !pd_streq(m->type, "Exact")) || (!m->service && !m->method))
 		return false;
 	if (!m->service)
-		out->uri = gw_match_regex(a, pd_arena_printf(a, "/[^/]+/%s", m->method));
+		out->uri = pd_gw_match_regex(a, pd_arena_printf(a, "/[^/]+/%s", m->method));
 	else if (!m->method && regex)
-		out->uri = gw_match_regex(a, pd_arena_printf(a, "/%s/.+", m->service));
+		out->uri = pd_gw_match_regex(a, pd_arena_printf(a, "/%s/.+", m->service));
 	else if (!m->method)
-		out->uri = gw_match_prefix(a, pd_arena_printf(a, "/%s/", m->service));
+		out->uri = pd_gw_match_prefix(a, pd_arena_printf(a, "/%s/", m->service));
 	else if (regex)
-		out->uri = gw_match_regex(a, pd_arena_printf(a, "/%s/%s", m->service, m->method));
+		out->uri = pd_gw_match_regex(a, pd_arena_printf(a, "/%s/%s", m->service, m->method));
 	else
-		out->uri = gw_match_exact(a, pd_arena_printf(a, "/%s/%s", m->service, m->method));
+		out->uri = pd_gw_match_exact(a, pd_arena_printf(a, "/%s/%s", m->service, m->method));
 	return true;
 }
 
@@ -33,7 +33,7 @@ static Istio__HTTPMatchRequest *match(struct pd_arena *a, const Gwapi__GRPCRoute
 	Istio__HTTPMatchRequest *out = pb_new(a, &istio__httpmatch_request__descriptor);
 	bool ok = !m->method || set_method(a, out, m->method);
 	for (size_t i = 0; ok && i < m->n_headers; i++)
-		ok = gw_add_header_match(a, out, m->headers[i]);
+		ok = pd_gw_add_header_match(a, out, m->headers[i]);
 	pb_canonicalise(out);
 	return ok ? out : NULL;
 }
@@ -42,10 +42,10 @@ static bool filter(struct gw_pass *p, const struct gw_route *r, bool mesh, const
 		   Istio__HTTPRoute *out)
 {
 	if (pd_streq(f->type, "RequestHeaderModifier"))
-		return gw_set_request_headers(p->arena, f->request_header_modifier, &out->headers);
+		return pd_gw_set_request_headers(p->arena, f->request_header_modifier, &out->headers);
 	if (pd_streq(f->type, "ResponseHeaderModifier"))
-		return gw_set_response_headers(p->arena, f->response_header_modifier, &out->headers);
-	return pd_streq(f->type, "RequestMirror") && gw_mirror(p, r, mesh, f->request_mirror, out);
+		return pd_gw_set_response_headers(p->arena, f->response_header_modifier, &out->headers);
+	return pd_streq(f->type, "RequestMirror") && pd_gw_mirror(p, r, mesh, f->request_mirror, out);
 }
 
 static bool backend_filters(struct pd_arena *a, const Gwapi__GRPCBackendRef *ref, Istio__HTTPRouteDestination *out)
@@ -55,8 +55,8 @@ static bool backend_filters(struct pd_arena *a, const Gwapi__GRPCBackendRef *ref
 		bool request = pd_streq(f->type, "RequestHeaderModifier");
 		if (!request && !pd_streq(f->type, "ResponseHeaderModifier"))
 			return false;
-		if (!(request ? gw_set_request_headers(a, f->request_header_modifier, &out->headers)
-			      : gw_set_response_headers(a, f->response_header_modifier, &out->headers)))
+		if (!(request ? pd_gw_set_request_headers(a, f->request_header_modifier, &out->headers)
+			      : pd_gw_set_response_headers(a, f->response_header_modifier, &out->headers)))
 			return false;
 	}
 	return true;
@@ -71,7 +71,7 @@ static bool add_backends(struct gw_pass *p, const struct gw_route *r, bool mesh,
 			continue;
 		Istio__HTTPRouteDestination *d = pb_new(p->arena, &istio__httproute_destination__descriptor);
 		d->weight = b.weight;
-		if (gw_destination(p, r, mesh, &b, &d->destination) == GW_BACKEND_HARD ||
+		if (pd_gw_destination(p, r, mesh, &b, &d->destination) == GW_BACKEND_HARD ||
 		    !backend_filters(p->arena, rule->backend_refs[i], d))
 			return false;
 		PB_PUSH(p->arena, out, route, d);
@@ -86,7 +86,7 @@ static Istio__HTTPRoute *rule_body(struct gw_pass *p, const struct gw_route *r, 
 {
 	struct pd_arena *a = p->arena;
 	Istio__HTTPRoute *out = pb_new(a, &istio__httproute__descriptor);
-	out->name = (char *)gw_rule_name(a, r, rule->name, index);
+	out->name = (char *)pd_gw_rule_name(a, r, rule->name, index);
 	for (size_t i = 0; i < rule->n_filters; i++) {
 		if (filter(p, r, mesh, rule->filters[i], out))
 			continue;
@@ -104,7 +104,7 @@ static Istio__HTTPRoute *rule_body(struct gw_pass *p, const struct gw_route *r, 
 	return out;
 }
 
-bool gw_convert_grpc(struct gw_pass *p, const struct gw_route *r, bool mesh, struct gw_http_routes *out)
+bool pd_gw_convert_grpc(struct gw_pass *p, const struct gw_route *r, bool mesh, struct gw_http_routes *out)
 {
 	const Gwapi__GRPCRouteSpec *spec = (const Gwapi__GRPCRouteSpec *)r->object->spec;
 	for (size_t i = 0; i < spec->n_rules; i++) {

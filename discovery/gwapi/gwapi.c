@@ -34,7 +34,7 @@ struct group {
 
 struct route_unit {
 	struct unit u; // first
-	enum gw_route_kind kind;
+	enum pd_gw_route_kind kind;
 	struct pd_arena arena; // owns the bindings
 	struct gw_bindings bindings;
 	struct group **groups; // of each binding; NULL for TCP and TLS
@@ -59,100 +59,8 @@ struct pd_gwapi {
 	struct group *groups;
 	PD_VEC(struct unit *) dirty[2]; // by type, in the order of becoming dirty
 	PD_VEC(struct group *) dirty_groups;
-	PD_VEC(const char *) retired; // names in the deletions given out last: theirs until the next call
+	struct gw_names retired; // in the deletions given out last: theirs until the next call
 };
-
-// ---- outputs -------------------------------------------------------------------------------------------------------------
-
-static bool is_in(const struct gw_fresh *fresh, const struct gw_made *m)
-{
-	for (size_t i = 0; i < fresh->n; i++)
-		if (fresh->v[i]->key.ns == m->ns && fresh->v[i]->key.name == m->name)
-			return true;
-	return false;
-}
-
-static bool same_as_made(const struct gw_outputs *made, const struct pd_object *o)
-{
-	for (size_t i = 0; i < made->n; i++)
-		if (made->v[i].ns == o->key.ns && made->v[i].name == o->key.name)
-			return made->v[i].hash == o->hash;
-	return false;
-}
-
-static void forget_outputs(struct gw_outputs *made)
-{
-	for (size_t i = 0; i < made->n; i++) {
-		pd_unintern(made->v[i].ns);
-		pd_unintern(made->v[i].name);
-	}
-	pd_vec_free(made);
-}
-
-// Reports what differs between what was made before and what is now; takes over the references in `fresh`.
-static void publish(struct pd_gwapi *g, enum pd_kind kind, struct gw_outputs *made, struct gw_fresh *fresh,
-		    struct pd_change_vec *out)
-{
-	struct gw_outputs now = {0};
-	for (size_t i = 0; i < made->n; i++) {
-		const struct gw_made *m = &made->v[i];
-		if (is_in(fresh, m))
-			continue;
-		struct pd_key key = {kind, g->settings->cluster, pd_intern_ref(m->ns), pd_intern_ref(m->name)};
-		pd_vec_push(&g->retired, key.ns);
-		pd_vec_push(&g->retired, key.name);
-		pd_vec_push(out, (struct pd_change){key, NULL});
-	}
-	for (size_t i = 0; i < fresh->n; i++) {
-		struct pd_object *o = fresh->v[i];
-		pd_vec_push(&now, (struct gw_made){pd_intern_ref(o->key.ns), pd_intern_ref(o->key.name), o->hash});
-		if (same_as_made(made, o))
-			pd_obj_unref(o);
-		else
-			pd_vec_push(out, (struct pd_change){o->key, o});
-	}
-	forget_outputs(made);
-	*made = now;
-}
-
-static int cmp_change(const void *x, const void *y)
-{
-	const struct pd_key *a = &(*(const struct pd_change *const *)x)->key,
-			    *b = &(*(const struct pd_change *const *)y)->key;
-	int c = (a->kind > b->kind) - (a->kind < b->kind);
-	c = c ? c : strcmp(a->ns, b->ns);
-	return c ? c : strcmp(a->name, b->name);
-}
-
-// What one unit gives up another may have taken over in the same pass, as when a ListenerSet moves: deletions of objects that
-// are made as well are dropped from out[from...].
-static void drop_false_deletions(struct pd_arena *a, struct pd_change_vec *out, size_t from)
-{
-	const struct pd_change **made = pd_arena_alloc(a, (out->n - from + 1) * sizeof(*made));
-	size_t n = 0, kept = from;
-	for (size_t i = from; i < out->n; i++)
-		if (out->v[i].next)
-			made[n++] = &out->v[i];
-	if (n == out->n - from)
-		return;
-	bool *drop = PD_NEWN(a, bool, out->n);
-	qsort(made, n, sizeof(*made), cmp_change);
-	for (size_t i = from; i < out->n; i++) {
-		const struct pd_change *c = &out->v[i];
-		drop[i] = !c->next && bsearch(&c, made, n, sizeof(*made), cmp_change);
-	}
-	for (size_t i = from; i < out->n; i++)
-		if (!drop[i])
-			out->v[kept++] = out->v[i];
-	out->n = kept;
-}
-
-static void release_retired(struct pd_gwapi *g)
-{
-	for (size_t i = 0; i < g->retired.n; i++)
-		pd_unintern(g->retired.v[i]);
-	g->retired.n = 0;
-}
 
 // ---- units ---------------------------------------------------------------------------------------------------------------
 
@@ -193,8 +101,8 @@ static struct unit *unit_new(struct pd_gwapi *g, size_t size, enum unit_type typ
 static void need_unit(struct pd_gwapi *g, const struct pd_object *o)
 {
 	char key[PD_OBJECT_KEY_MAX];
-	enum gw_route_kind kind;
-	bool route = gw_route_kind(o->key.kind, &kind);
+	enum pd_gw_route_kind kind;
+	bool route = pd_gw_route_kind(o->key.kind, &kind);
 	struct unit *u;
 	if ((!route && o->key.kind != PD_KIND_KUBERNETES_GATEWAY) || !pd_streq(o->key.cluster, g->settings->cluster))
 		return;
@@ -214,7 +122,7 @@ static void unit_free(struct pd_gwapi *g, struct unit *u)
 {
 	pd_deps_clear(g->deps, &u->deps);
 	HASH_DELETE(hh, g->units, u);
-	forget_outputs(&u->made);
+	pd_gw_forget(&u->made);
 	pd_unintern(u->ns);
 	pd_unintern(u->name);
 	free(u->key);
@@ -309,7 +217,7 @@ static void set_offer(struct pd_gwapi *g, struct gateway_unit *gw, const struct 
 	if (p->p.hash != hash) {
 		copy_listeners(&p->p, &offer->listeners);
 		p->p.hash = hash;
-		pd_vec_push(changed, gw_parent_token(offer->parent));
+		pd_vec_push(changed, pd_gw_parent_token(offer->parent));
 	}
 	pd_vec_push(&gw->parents, pd_xstrdup(offer->parent));
 }
@@ -334,7 +242,7 @@ static void set_offers(struct pd_gwapi *g, struct gateway_unit *gw, const struct
 		struct parent *p = find_parent(g, before.v[i]);
 		// A ListenerSet may have moved to another Gateway.
 		if (p && p->owner == gw && !offers(gw, before.v[i])) {
-			pd_vec_push(changed, gw_parent_token(before.v[i]));
+			pd_vec_push(changed, pd_gw_parent_token(before.v[i]));
 			drop_parent(g, p);
 		}
 		free(before.v[i]);
@@ -357,10 +265,10 @@ static void compute_gateway(struct pd_gwapi *g, struct gateway_unit *gw, struct 
 {
 	struct gw_offers all = {0};
 	struct gw_fresh fresh = {0};
-	gw_compute_gateway(p, gw->u.ns, gw->u.name, &all, &fresh);
+	pd_gw_compute_gateway(p, gw->u.ns, gw->u.name, &all, &fresh);
 	record(g, &gw->u, p);
 	set_offers(g, gw, &all, changed);
-	publish(g, PD_KIND_GATEWAY, &gw->u.made, &fresh, out);
+	pd_gw_publish(g->settings->cluster, &g->retired, PD_KIND_GATEWAY, &gw->u.made, &fresh, out);
 	if (!pd_config_get(p->snap, PD_KIND_KUBERNETES_GATEWAY, g->settings->cluster, gw->u.ns, gw->u.name))
 		gateway_free(g, gw);
 }
@@ -382,7 +290,7 @@ static struct group *need_group(struct pd_gwapi *g, const char *key)
 static void group_free(struct pd_gwapi *g, struct group *gr)
 {
 	HASH_DELETE(hh, g->groups, gr);
-	forget_outputs(&gr->made);
+	pd_gw_forget(&gr->made);
 	pd_vec_free(&gr->members);
 	free(gr->key);
 	free(gr);
@@ -431,15 +339,15 @@ static const struct gw_http_routes *rules_of(struct pd_gwapi *g, struct route_un
 		r->pass = g->generation;
 		memset(r->converted, 0, sizeof(r->converted));
 		const struct pd_object *o =
-			pd_config_get(p->snap, gw_kind_of(r->kind), g->settings->cluster, r->u.ns, r->u.name);
-		if (!o || !gw_route_of(o, &r->route))
+			pd_config_get(p->snap, pd_gw_kind_of(r->kind), g->settings->cluster, r->u.ns, r->u.name);
+		if (!o || !pd_gw_route_of(o, &r->route))
 			PD_UNREACHABLE(); // such units are gone
 	}
 	if (!r->converted[mesh]) {
 		r->converted[mesh] = true;
 		r->routes[mesh] = (struct gw_http_routes){0};
-		r->good[mesh] = r->kind == GW_GRPC ? gw_convert_grpc(p, &r->route, mesh, &r->routes[mesh])
-						   : gw_convert_http(p, &r->route, mesh, &r->routes[mesh]);
+		r->good[mesh] = r->kind == GW_GRPC ? pd_gw_convert_grpc(p, &r->route, mesh, &r->routes[mesh])
+						   : pd_gw_convert_http(p, &r->route, mesh, &r->routes[mesh]);
 	}
 	return r->good[mesh] ? &r->routes[mesh] : NULL;
 }
@@ -482,11 +390,11 @@ static void compute_group(struct pd_gwapi *g, struct group *gr, struct gw_pass *
 	struct gw_fresh fresh = {0};
 	struct gw_part *parts = pd_arena_alloc(p->arena, (gr->members.n + 1) * sizeof(*parts));
 	size_t n = parts_of(g, gr, p, parts);
-	struct pd_object *o = gw_http_virtual_service(p, gr->key, parts, n);
+	struct pd_object *o = pd_gw_http_virtual_service(p, gr->key, parts, n);
 	if (o)
 		pd_vec_push_a(p->arena, &fresh, o);
 	p->tokens.n = 0;
-	publish(g, PD_KIND_VIRTUAL_SERVICE, &gr->made, &fresh, out);
+	pd_gw_publish(g->settings->cluster, &g->retired, PD_KIND_VIRTUAL_SERVICE, &gr->made, &fresh, out);
 	gr->dirty = false;
 	if (!gr->members.n)
 		group_free(g, gr);
@@ -514,11 +422,11 @@ static void publish_l4(struct pd_gwapi *g, struct route_unit *r, const struct gw
 {
 	struct gw_fresh fresh = {0};
 	for (size_t i = 0; i < r->bindings.n; i++) {
-		struct pd_object *o = gw_l4_virtual_service(p, route, &r->bindings.v[i], i);
+		struct pd_object *o = pd_gw_l4_virtual_service(p, route, &r->bindings.v[i], i);
 		if (o)
 			pd_vec_push_a(p->arena, &fresh, o);
 	}
-	publish(g, PD_KIND_VIRTUAL_SERVICE, &r->u.made, &fresh, out);
+	pd_gw_publish(g->settings->cluster, &g->retired, PD_KIND_VIRTUAL_SERVICE, &r->u.made, &fresh, out);
 }
 
 static void route_free(struct pd_gwapi *g, struct route_unit *r)
@@ -533,9 +441,9 @@ static void compute_route(struct pd_gwapi *g, struct route_unit *r, struct gw_pa
 	struct gw_bindings bindings = {0};
 	struct gw_route route = {0};
 	bool http = r->kind == GW_HTTP || r->kind == GW_GRPC;
-	const struct pd_object *o = gw_object(p, gw_kind_of(r->kind), r->u.ns, r->u.name);
-	if (o && gw_route_of(o, &route))
-		gw_bind(p, &route, lookup_parent, g, &bindings);
+	const struct pd_object *o = pd_gw_object(p, pd_gw_kind_of(r->kind), r->u.ns, r->u.name);
+	if (o && pd_gw_route_of(o, &route))
+		pd_gw_bind(p, &route, lookup_parent, g, &bindings);
 	leave_groups(g, r);
 	keep_bindings(r, &bindings);
 	if (http)
@@ -577,7 +485,7 @@ void pd_gwapi_free(struct pd_gwapi **gp)
 	{
 		group_free(g, gr);
 	}
-	release_retired(g);
+	pd_gw_release(&g->retired);
 	pd_vec_free(&g->retired);
 	pd_vec_free(&g->dirty[UNIT_GATEWAY]);
 	pd_vec_free(&g->dirty[UNIT_ROUTE]);
@@ -593,9 +501,9 @@ static void collect_dirty(struct pd_gwapi *g, const struct pd_changeset *changes
 	for (size_t i = 0; i < changes->items.n; i++) {
 		const struct pd_change_item *item = &changes->items.v[i];
 		if (item->before)
-			gw_touched(item->before, &own);
+			pd_gw_touched(item->before, &own);
 		if (item->after)
-			gw_touched(item->after, &own);
+			pd_gw_touched(item->after, &own);
 		if (item->after)
 			need_unit(g, item->after);
 	}
@@ -611,7 +519,7 @@ void pd_gwapi_apply(struct pd_gwapi *g, const struct pd_config_snap *snap, const
 	struct gw_pass p = {.snap = snap, .settings = g->settings, .arena = &arena};
 	struct pd_token_vec changed = {0};
 	size_t from = out->n;
-	release_retired(g);
+	pd_gw_release(&g->retired);
 	g->generation++;
 	collect_dirty(g, changes);
 	for (size_t i = 0; i < g->dirty[UNIT_GATEWAY].n; i++)
@@ -623,7 +531,7 @@ void pd_gwapi_apply(struct pd_gwapi *g, const struct pd_config_snap *snap, const
 	for (size_t i = 0; i < g->dirty_groups.n; i++)
 		compute_group(g, g->dirty_groups.v[i], &p, out);
 	g->dirty[UNIT_GATEWAY].n = g->dirty[UNIT_ROUTE].n = g->dirty_groups.n = 0;
-	drop_false_deletions(&arena, out, from);
+	pd_gw_drop_false_deletions(&arena, out, from);
 	pd_deps_forget(g->deps, g->generation);
 	pd_vec_free(&changed);
 	pd_arena_free(&arena);

@@ -10,11 +10,11 @@ enum { DEFAULT_RETRIES = 2 };
 
 static void complain(const struct gw_route *r, size_t rule, const char *what)
 {
-	pd_warn("gwapi", "%s %s/%s: rule %zu: %s; the route is not served", gw_kind_name(r->kind), r->object->key.ns,
+	pd_warn("gwapi", "%s %s/%s: rule %zu: %s; the route is not served", pd_gw_kind_name(r->kind), r->object->key.ns,
 		r->object->key.name, rule, what);
 }
 
-const char *gw_rule_name(struct pd_arena *a, const struct gw_route *r, const char *name, size_t index)
+const char *pd_gw_rule_name(struct pd_arena *a, const struct gw_route *r, const char *name, size_t index)
 {
 	if (name)
 		return name;
@@ -30,11 +30,11 @@ static bool set_path(struct pd_arena *a, Istio__HTTPMatchRequest *out, const Gwa
 	if (!type || pd_streq(type, "PathPrefix")) {
 		if (n > 1 && value[n - 1] == '/') // which says nothing
 			value = pd_arena_strndup(a, value, n - 1);
-		out->uri = gw_match_prefix(a, value);
+		out->uri = pd_gw_match_prefix(a, value);
 	} else if (pd_streq(type, "Exact")) {
-		out->uri = gw_match_exact(a, value);
+		out->uri = pd_gw_match_exact(a, value);
 	} else if (pd_streq(type, "RegularExpression")) {
-		out->uri = gw_match_regex(a, value);
+		out->uri = pd_gw_match_regex(a, value);
 	}
 	return out->uri != NULL;
 }
@@ -47,7 +47,7 @@ static bool add_query(struct pd_arena *a, Istio__HTTPMatchRequest *out, const Gw
 	Istio__HTTPMatchRequest__QueryParamsEntry *e =
 		pb_new(a, &istio__httpmatch_request__query_params_entry__descriptor);
 	e->key = pd_arena_strdup(a, pd_or(q->name, ""));
-	e->value = regex ? gw_match_regex(a, q->value) : gw_match_exact(a, q->value);
+	e->value = regex ? pd_gw_match_regex(a, q->value) : pd_gw_match_exact(a, q->value);
 	PB_PUSH(a, out, query_params, e);
 	return true;
 }
@@ -58,11 +58,11 @@ static Istio__HTTPMatchRequest *match(struct pd_arena *a, const Gwapi__HTTPRoute
 	Istio__HTTPMatchRequest *out = pb_new(a, &istio__httpmatch_request__descriptor);
 	bool ok = set_path(a, out, m ? m->path : NULL);
 	for (size_t i = 0; m && ok && i < m->n_headers; i++)
-		ok = gw_add_header_match(a, out, m->headers[i]);
+		ok = pd_gw_add_header_match(a, out, m->headers[i]);
 	for (size_t i = 0; m && ok && i < m->n_query_params; i++)
 		ok = add_query(a, out, m->query_params[i]);
 	if (m && m->method)
-		out->method = gw_match_exact(a, m->method);
+		out->method = pd_gw_match_exact(a, m->method);
 	pb_canonicalise(out);
 	return ok ? out : NULL;
 }
@@ -78,15 +78,15 @@ static Istio__HTTPRetry *retry(struct pd_arena *a, const Gwapi__HTTPRouteRetry *
 		on = pd_arena_printf(a, "%s,%d", on, r->codes[i]);
 	if (out->attempts)
 		out->retry_on = (char *)on;
-	out->backoff = gw_duration(a, r->backoff);
+	out->backoff = pd_gw_duration(a, r->backoff);
 	return out;
 }
 
 // The backend's timeout is that of a try where there are retries.
 static void set_timeouts(struct pd_arena *a, const Gwapi__HTTPRouteTimeouts *t, Istio__HTTPRoute *out)
 {
-	Google__Protobuf__Duration *backend = gw_duration(a, t->backend_request);
-	out->timeout = gw_duration(a, t->request);
+	Google__Protobuf__Duration *backend = pd_gw_duration(a, t->backend_request);
+	out->timeout = pd_gw_duration(a, t->request);
 	if (backend && out->retries)
 		out->retries->per_try_timeout = backend;
 	else if (backend)
@@ -100,10 +100,10 @@ static bool backend_filters(struct pd_arena *a, const Gwapi__HTTPBackendRef *ref
 	for (size_t i = 0; i < ref->n_filters; i++) {
 		const Gwapi__HTTPRouteFilter *f = ref->filters[i];
 		if (pd_streq(f->type, "RequestHeaderModifier")) {
-			if (!gw_set_request_headers(a, f->request_header_modifier, &out->headers))
+			if (!pd_gw_set_request_headers(a, f->request_header_modifier, &out->headers))
 				return false;
 		} else if (pd_streq(f->type, "ResponseHeaderModifier")) {
-			if (!gw_set_response_headers(a, f->response_header_modifier, &out->headers))
+			if (!pd_gw_set_response_headers(a, f->response_header_modifier, &out->headers))
 				return false;
 		} else {
 			return false;
@@ -121,7 +121,7 @@ static bool add_backends(struct gw_pass *p, const struct gw_route *r, bool mesh,
 			continue;
 		Istio__HTTPRouteDestination *d = pb_new(p->arena, &istio__httproute_destination__descriptor);
 		d->weight = b.weight;
-		if (gw_destination(p, r, mesh, &b, &d->destination) == GW_BACKEND_HARD ||
+		if (pd_gw_destination(p, r, mesh, &b, &d->destination) == GW_BACKEND_HARD ||
 		    !backend_filters(p->arena, rule->backend_refs[i], d))
 			return false;
 		PB_PUSH(p->arena, out, route, d);
@@ -147,9 +147,9 @@ static Istio__HTTPRoute *rule_body(struct gw_pass *p, const struct gw_route *r, 
 {
 	struct pd_arena *a = p->arena;
 	Istio__HTTPRoute *out = pb_new(a, &istio__httproute__descriptor);
-	out->name = (char *)gw_rule_name(a, r, rule->name, index);
+	out->name = (char *)pd_gw_rule_name(a, r, rule->name, index);
 	for (size_t i = 0; i < rule->n_filters; i++) {
-		if (gw_http_filter(p, r, mesh, rule->filters[i], out))
+		if (pd_gw_http_filter(p, r, mesh, rule->filters[i], out))
 			continue;
 		complain(r, index, "a filter is not supported or invalid");
 		return NULL;
@@ -168,7 +168,7 @@ static Istio__HTTPRoute *rule_body(struct gw_pass *p, const struct gw_route *r, 
 	return out;
 }
 
-bool gw_convert_http(struct gw_pass *p, const struct gw_route *r, bool mesh, struct gw_http_routes *out)
+bool pd_gw_convert_http(struct gw_pass *p, const struct gw_route *r, bool mesh, struct gw_http_routes *out)
 {
 	const Gwapi__HTTPRouteSpec *spec = (const Gwapi__HTTPRouteSpec *)r->object->spec;
 	for (size_t i = 0; i < spec->n_rules; i++) {
@@ -232,7 +232,7 @@ static int cmp_ranked(const void *x, const void *y)
 	return c ? c : (a->index > b->index) - (a->index < b->index);
 }
 
-void gw_sort_http(struct pd_arena *a, Istio__HTTPRoute **v, size_t n)
+void pd_gw_sort_http(struct pd_arena *a, Istio__HTTPRoute **v, size_t n)
 {
 	struct ranked *r = pd_arena_alloc(a, (n + 1) * sizeof(*r));
 	for (size_t i = 0; i < n; i++) {

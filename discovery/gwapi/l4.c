@@ -31,7 +31,7 @@ static bool convert(struct gw_pass *p, const struct gw_route *r, bool mesh, back
 			continue;
 		Istio__RouteDestination *d = pb_new(p->arena, &istio__route_destination__descriptor);
 		d->weight = b.weight;
-		if (gw_destination(p, r, mesh, &b, &d->destination) == GW_BACKEND_HARD)
+		if (pd_gw_destination(p, r, mesh, &b, &d->destination) == GW_BACKEND_HARD)
 			return false;
 		pd_vec_push_a(p->arena, out, d);
 	}
@@ -115,7 +115,8 @@ static bool convert_tls(struct gw_pass *p, const struct gw_route *r, const struc
 	return out->n_tls > 0;
 }
 
-bool gw_convert_l4(struct gw_pass *p, const struct gw_route *r, const struct gw_binding *b, Istio__VirtualService *out)
+bool pd_gw_convert_l4(struct gw_pass *p, const struct gw_route *r, const struct gw_binding *b,
+		      Istio__VirtualService *out)
 {
 	return r->kind == GW_TLS ? convert_tls(p, r, b, out) : convert_tcp(p, r, b, out);
 }

@@ -26,7 +26,7 @@ static bool is_l4(const Gwapi__Listener *l)
 	return is_one_of(l->protocol, v, 2);
 }
 
-uint32_t gw_listener_port(const Gwapi__Listener *l)
+uint32_t pd_gw_listener_port(const Gwapi__Listener *l)
 {
 	if (l->port > 0)
 		return (uint32_t)l->port;
@@ -39,7 +39,7 @@ uint32_t gw_listener_port(const Gwapi__Listener *l)
 
 static bool distinct(const Gwapi__Listener *x, const Gwapi__Listener *y)
 {
-	if (gw_listener_port(x) != gw_listener_port(y))
+	if (pd_gw_listener_port(x) != pd_gw_listener_port(y))
 		return true;
 	if (is_l4(x) || is_l4(y))
 		return !((is_l4(x) || is_http_like(x)) && (is_l4(y) || is_http_like(y)));
@@ -48,7 +48,7 @@ static bool distinct(const Gwapi__Listener *x, const Gwapi__Listener *y)
 	return !pd_streq(x->protocol, y->protocol);
 }
 
-bool **gw_conflicts(struct pd_arena *a, const struct gw_owners *owners)
+bool **pd_gw_conflicts(struct pd_arena *a, const struct gw_owners *owners)
 {
 	PD_VEC(const Gwapi__Listener *) won = {0};
 	bool **lost = pd_arena_alloc(a, (owners->n + 1) * sizeof(*lost));
@@ -80,7 +80,7 @@ struct names {
 static void collect_name(const struct pd_object *ns, void *arg)
 {
 	struct names *n = arg;
-	if (gw_selector_matches(n->selector, ns))
+	if (pd_gw_selector_matches(n->selector, ns))
 		pd_vec_push_a(n->arena, &n->v, ns->key.name);
 }
 
@@ -100,7 +100,7 @@ static void allowed_namespaces(struct gw_pass *p, const struct gw_owner *owner, 
 		pd_vec_push_a(p->arena, &out->v, "*");
 	} else {
 		out->selector = from->selector;
-		gw_each_namespace(p, collect_name, out);
+		pd_gw_each_namespace(p, collect_name, out);
 		if (out->v.n)
 			qsort(out->v.v, out->v.n, sizeof(out->v.v[0]), cmp_text);
 	}
@@ -117,19 +117,19 @@ static void set_hosts(struct gw_pass *p, const struct gw_owner *owner, const Gwa
 		PB_PUSH(p->arena, server, hosts, pd_arena_printf(p->arena, "%s/%s", names.v.v[i], hostname));
 }
 
-Istio__Server *gw_server(struct gw_pass *p, const struct gw_owner *owner, const Gwapi__Listener *l, bool *valid)
+Istio__Server *pd_gw_server(struct gw_pass *p, const struct gw_owner *owner, const Gwapi__Listener *l, bool *valid)
 {
 	struct pd_arena *a = p->arena;
 	Istio__Server *server = pb_new(a, &istio__server__descriptor);
 	server->port = pb_new(a, &istio__port__descriptor);
 	server->port->name = "default"; // one server, one name
-	server->port->number = gw_listener_port(l);
+	server->port->number = pd_gw_listener_port(l);
 	server->port->protocol = (char *)pd_or(l->protocol, "");
 	*valid = (is_http_like(l) || pd_streq(l->protocol, "TCP")) && server->port->number;
 	if (!*valid)
 		pd_warn("gwapi", "%s %s/%s: listener %s: protocol %s or its port is not supported", owner->kind,
 			owner->object->key.ns, owner->object->key.name, pd_or(l->name, ""), pd_or(l->protocol, "\"\""));
-	*valid &= gw_server_tls(p, owner, l, &server->tls);
+	*valid &= pd_gw_server_tls(p, owner, l, &server->tls);
 	if (!server->tls && is_http_like(l) && !pd_streq(l->protocol, "HTTP"))
 		return NULL; // a place for ListenerSets: nothing to serve itself
 	set_hosts(p, owner, l, server);

@@ -13,7 +13,7 @@ static pd_token own_token(struct pd_arena *a, const char *what, const char *ns, 
 
 static const char all_namespaces[] = "AllNamespaces//";
 
-pd_token gw_parent_token(const char *parent)
+pd_token pd_gw_parent_token(const char *parent)
 {
 	struct pd_arena a = {0};
 	pd_token t = own_token(&a, "Parent", parent, "");
@@ -21,7 +21,7 @@ pd_token gw_parent_token(const char *parent)
 	return t;
 }
 
-const struct pd_object *gw_object(struct gw_pass *p, enum pd_kind kind, const char *ns, const char *name)
+const struct pd_object *pd_gw_object(struct gw_pass *p, enum pd_kind kind, const char *ns, const char *name)
 {
 	const char *cluster = p->settings->cluster;
 	if (strlen(ns) > PD_NAMESPACE_MAX || strlen(name) > PD_NAME_MAX)
@@ -30,7 +30,7 @@ const struct pd_object *gw_object(struct gw_pass *p, enum pd_kind kind, const ch
 	return pd_config_get(p->snap, kind, cluster, ns, name);
 }
 
-const struct pd_posting *gw_posting(struct gw_pass *p, unsigned index, const char *key)
+const struct pd_posting *pd_gw_posting(struct gw_pass *p, unsigned index, const char *key)
 {
 	pd_vec_push_a(p->arena, &p->tokens, pd_token_make(index, key));
 	return pd_config_posting(p->snap, index, key);
@@ -51,14 +51,14 @@ static bool each_namespace(const struct pd_object *o, void *arg)
 	return true;
 }
 
-void gw_each_namespace(struct gw_pass *p, void (*fn)(const struct pd_object *ns, void *arg), void *arg)
+void pd_gw_each_namespace(struct gw_pass *p, void (*fn)(const struct pd_object *ns, void *arg), void *arg)
 {
 	struct each e = {.pass = p, .fn = fn, .arg = arg};
 	pd_vec_push_a(p->arena, &p->tokens, pd_token_make(PD_INDEX_OBJECT, all_namespaces));
 	pd_config_each(p->snap, PD_KIND_NAMESPACE, each_namespace, &e);
 }
 
-bool gw_set_parent(const struct pd_object *set, const char **ns, const char **name)
+bool pd_gw_set_parent(const struct pd_object *set, const char **ns, const char **name)
 {
 	const Gwapi__ParentGatewayReference *ref = ((const Gwapi__ListenerSetSpec *)set->spec)->parent_ref;
 	if (!ref || pd_empty(ref->name) || (ref->group && !pd_streq(ref->group, GW_GROUP)) ||
@@ -73,27 +73,27 @@ static bool each_set(const struct pd_object *o, void *arg)
 {
 	struct each *e = arg;
 	const char *ns, *name;
-	if (pd_streq(o->key.cluster, e->pass->settings->cluster) && gw_set_parent(o, &ns, &name) &&
+	if (pd_streq(o->key.cluster, e->pass->settings->cluster) && pd_gw_set_parent(o, &ns, &name) &&
 	    pd_streq(ns, e->ns) && pd_streq(name, e->name))
 		e->fn(o, e->arg);
 	return true;
 }
 
-void gw_each_listener_set(struct gw_pass *p, const char *ns, const char *gateway,
-			  void (*fn)(const struct pd_object *set, void *arg), void *arg)
+void pd_gw_each_listener_set(struct gw_pass *p, const char *ns, const char *gateway,
+			     void (*fn)(const struct pd_object *set, void *arg), void *arg)
 {
 	struct each e = {.pass = p, .ns = ns, .name = gateway, .fn = fn, .arg = arg};
 	pd_vec_push_a(p->arena, &p->tokens, own_token(p->arena, "ListenerSets", ns, gateway));
 	pd_config_each(p->snap, PD_KIND_LISTENER_SET, each_set, &e);
 }
 
-void gw_touched(const struct pd_object *o, struct pd_token_vec *out)
+void pd_gw_touched(const struct pd_object *o, struct pd_token_vec *out)
 {
 	struct pd_arena a = {0};
 	const char *ns, *name;
 	if (o->key.kind == PD_KIND_NAMESPACE)
 		pd_vec_push(out, pd_token_make(PD_INDEX_OBJECT, all_namespaces));
-	if (o->key.kind == PD_KIND_LISTENER_SET && gw_set_parent(o, &ns, &name))
+	if (o->key.kind == PD_KIND_LISTENER_SET && pd_gw_set_parent(o, &ns, &name))
 		pd_vec_push(out, own_token(&a, "ListenerSets", ns, name));
 	pd_arena_free(&a);
 }
@@ -118,10 +118,10 @@ static bool grants_to(const Gwapi__ReferenceGrantSpec *g, const char *group, con
 	return false;
 }
 
-bool gw_granted(struct gw_pass *p, const char *from_kind, const char *from_ns, const char *to_group,
-		const char *to_kind, const char *to_ns, const char *to_name)
+bool pd_gw_granted(struct gw_pass *p, const char *from_kind, const char *from_ns, const char *to_group,
+		   const char *to_kind, const char *to_ns, const char *to_name)
 {
-	const struct pd_posting *grants = gw_posting(p, PD_IX_GRANT_BY_NS, to_ns);
+	const struct pd_posting *grants = pd_gw_posting(p, PD_IX_GRANT_BY_NS, to_ns);
 	for (size_t i = 0; i < grants->n; i++) {
 		const Gwapi__ReferenceGrantSpec *g = (const Gwapi__ReferenceGrantSpec *)grants->v[i]->spec;
 		if (pd_streq(grants->v[i]->key.cluster, p->settings->cluster) && grants_from(g, from_kind, from_ns) &&
@@ -161,7 +161,7 @@ static bool requirement_holds(const K8s__LabelSelectorRequirement *r, const stru
 	return pd_streq(r->operator_, "DoesNotExist") && !value;
 }
 
-bool gw_selector_matches(const K8s__LabelSelector *s, const struct pd_object *ns)
+bool pd_gw_selector_matches(const K8s__LabelSelector *s, const struct pd_object *ns)
 {
 	for (size_t i = 0; i < s->n_matchlabels; i++) {
 		const char *value = namespace_label(ns, s->matchlabels[i]->key);

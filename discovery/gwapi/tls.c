@@ -75,7 +75,7 @@ static bool may_refer(struct gw_pass *p, const struct gw_owner *owner, const cha
 		      const char *name)
 {
 	const char *from = owner->object->key.ns;
-	return pd_streq(ns, from) || gw_granted(p, owner->kind, from, "", kind, ns, name);
+	return pd_streq(ns, from) || pd_gw_granted(p, owner->kind, from, "", kind, ns, name);
 }
 
 // NULL: not usable.
@@ -91,7 +91,7 @@ static const char *certificate(struct gw_pass *p, const struct gw_owner *owner, 
 		complain(owner, l, "no ReferenceGrant for Secret", name);
 		return NULL;
 	}
-	const struct pd_object *secret = gw_object(p, PD_KIND_SECRET, ns, name);
+	const struct pd_object *secret = pd_gw_object(p, PD_KIND_SECRET, ns, name);
 	if (!secret || !holds_key_pair(secret)) {
 		complain(owner, l, "no certificate and key in Secret", name);
 		return NULL;
@@ -147,7 +147,7 @@ static bool set_client_validation(struct gw_pass *p, const struct gw_owner *owne
 		complain(owner, l, "no ReferenceGrant for", name);
 		return false;
 	}
-	const struct pd_object *o = gw_object(p, secret ? PD_KIND_SECRET : PD_KIND_CONFIG_MAP, ns, name);
+	const struct pd_object *o = pd_gw_object(p, secret ? PD_KIND_SECRET : PD_KIND_CONFIG_MAP, ns, name);
 	if (!o || !holds_roots(o)) {
 		complain(owner, l, "no CA certificates in", name);
 		return false;
@@ -199,7 +199,7 @@ static bool terminate(struct gw_pass *p, const struct gw_owner *owner, const Gwa
 		out->mode = MODE(OPTIONAL_MUTUAL);
 	if (!set_certificates(p, owner, l, out))
 		return false;
-	const Gwapi__FrontendTLSValidation *v = frontend(owner, gw_listener_port(l));
+	const Gwapi__FrontendTLSValidation *v = frontend(owner, pd_gw_listener_port(l));
 	bool has_certificate = !pd_empty(out->credential_name) || out->n_credential_names;
 	if (has_certificate && v && v->n_ca_certificate_refs && !set_client_validation(p, owner, l, v, out))
 		return false;
@@ -216,12 +216,12 @@ static bool is_auto_passthrough(const struct gw_owner *owner, const Gwapi__Liste
 		return false;
 	const char *port = pd_or(pd_object_label(owner->object, "networking.istio.io/gatewayPort"), "15443");
 	char own[16];
-	snprintf(own, sizeof(own), "%u", gw_listener_port(l));
+	snprintf(own, sizeof(own), "%u", pd_gw_listener_port(l));
 	return pd_streq(port, own);
 }
 
-bool gw_server_tls(struct gw_pass *p, const struct gw_owner *owner, const Gwapi__Listener *l,
-		   Istio__ServerTLSSettings **tls)
+bool pd_gw_server_tls(struct gw_pass *p, const struct gw_owner *owner, const Gwapi__Listener *l,
+		      Istio__ServerTLSSettings **tls)
 {
 	*tls = NULL;
 	if (!l->tls)

@@ -338,11 +338,11 @@ static void long_names_are_cut(void **state)
 	(void)state;
 	memset(name, 'x', sizeof(name));
 	name[sizeof(name) - 1] = 0;
-	const char *cut = gw_object_name(&a, name);
+	const char *cut = pd_gw_object_name(&a, name);
 	assert_int_equal(strlen(cut), PD_NAME_MAX);
 	name[398] = 'y';
-	assert_string_not_equal(cut, gw_object_name(&a, name));
-	assert_string_equal(gw_object_name(&a, "short"), "short");
+	assert_string_not_equal(cut, pd_gw_object_name(&a, name));
+	assert_string_equal(pd_gw_object_name(&a, "short"), "short");
 	pd_arena_free(&a);
 }
 

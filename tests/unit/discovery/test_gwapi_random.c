@@ -53,10 +53,9 @@ static void namespace_yaml(struct pd_buf *b, unsigned ns, unsigned name)
 static void listeners(struct pd_buf *b, unsigned n)
 {
 	static const char *const protocols[] = {"HTTP", "HTTP", "HTTP", "HTTPS", "TLS", "TCP", "UDP"};
-	static const char *const from[] = {"from: Same", "from: All",
-					   "from: Selector, selector: {matchLabels: {team: t0}}",
-					   "from: Selector, selector: {matchExpressions: [{key: team, operator: In, "
-					   "values: [t1]}]}"};
+	static const char *const from[] =
+		{"from: Same", "from: All", "from: Selector, selector: {matchLabels: {team: t0}}",
+		 "from: Selector, selector: {matchExpressions: [{key: team, operator: Exists}]}"};
 	pd_buf_printf(b, "  listeners:\n");
 	for (unsigned i = 0; i < n; i++) {
 		const char *p = pick(protocols, 7);
