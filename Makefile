@@ -20,7 +20,7 @@ test: install
 	@scripts/test.sh
 
 bench: release
-	@tests/load/run.sh
+	@scripts/bench.sh
 
 lint: install
 	@scripts/lint.sh

@@ -126,7 +126,7 @@ def load(a, server, out, services, pods, proxies, protocol, more):
     """One run of pilotd-load; prints its table and returns its report."""
     args = [os.path.join(a.bin, "pilotd-load"), "run", "--address", f"127.0.0.1:{server.port}", "--pid", str(server.pid),
             *world_args(services, pods), "--proxies", str(proxies), "--protocol", protocol, "--threads", str(a.threads),
-            "--timeout", str(a.timeout * 1000), "--json", out, *more]
+            "--timeout", str(a.timeout * 1000), "--settle", str(a.settle), "--idle", str(a.idle), "--json", out, *more]
     # Not more than all of its phases and rounds may take together.
     done = subprocess.run(args, timeout=a.timeout * (8 + 2 * a.rounds))
     if done.returncode not in (0, 3):
@@ -204,7 +204,7 @@ def figures(result):
         row("endpoint change, server CPU", "endpoint", "server_cpu_ms", "ms")
         row("VirtualService change, last proxy", "virtualservice", "last_ms", "ms")
         row("VirtualService change, server CPU", "virtualservice", "server_cpu_ms", "ms")
-        for phase, name in (("nobody", "change that affects nobody"), ("idle", "idle for 5 s")):
+        for phase, name in (("nobody", "change that affects nobody"), ("idle", "idle")):
             got = [r["pilotd"]["phases"].get(phase) for r in runs]
             if all(got):
                 most = max(g["bytes"] for g in got)
@@ -273,6 +273,8 @@ def arguments():
     ap.add_argument("--scale", default="1000,3000,10000", help="numbers of services for the scaling runs; empty = none")
     ap.add_argument("--scale-proxies", type=int, default=10)
     ap.add_argument("--scale-rounds", type=int, default=40)
+    ap.add_argument("--settle", type=int, default=4000, help="ms after the storm, before memory is read")
+    ap.add_argument("--idle", type=int, default=5000, help="ms of the phase idle")
     ap.add_argument("--timeout", type=int, default=120, help="seconds for each phase")
     ap.add_argument("--out", help="write JSON of everything here")
     ap.add_argument("--strict", action="store_true", help="fail if a goal is missed")

@@ -152,7 +152,7 @@ static void storm(struct pd_run *r, struct pd_run_result *res)
 		pd_run_problem(r, "storm: only %u of %u proxies complete", atomic_load(&r->shared.n_complete),
 			       r->o.proxies);
 	check_common(r, "storm");
-	sleep_ms(4000); // time to give memory back
+	sleep_ms(r->o.settle_ms); // time to give memory back
 	res->rss_kb = pd_usage_of(r->o.pid).rss_kb;
 }
 
@@ -262,7 +262,7 @@ static void idle(struct pd_run *r, struct pd_run_result *res)
 {
 	struct watch w;
 	watch_start(r, &w);
-	sleep_ms(5000);
+	sleep_ms(r->o.idle_ms);
 	res->server_cpu_median_ms = watch_stop(r, &w, res);
 	check_silence(r, "idle");
 }

@@ -37,6 +37,8 @@ struct pd_run_options {
 	uint32_t seq;        // number of the first change; has to differ from what earlier runs left in `dir`
 	uint32_t window;     // HTTP/2 stream window of the clients, bytes
 	uint32_t quiet_ms;   // so long without a byte is the end of a phase
+	uint32_t settle_ms;  // after the storm, before memory is read
+	uint32_t idle_ms;    // length of the phase idle
 	uint32_t timeout_ms; // of each phase and round
 };
 

@@ -30,6 +30,8 @@ static const char usage[] =
 	"  --floor                 the server is pilotd-floor: changes are signals to it\n"
 	"  --window BYTES          HTTP/2 stream window of the clients (16 MiB, as a present Envoy has)\n"
 	"  --quiet MS              so long without a byte is the end of a phase (300)\n"
+	"  --settle MS             after the storm, before memory is read (4000)\n"
+	"  --idle MS               length of the phase idle (5000)\n"
 	"  --timeout MS            of each phase (120000)\n"
 	"  --label TEXT            what the report calls this run\n"
 	"  --json FILE             the report for programs\n";
@@ -78,6 +80,8 @@ enum option_id {
 	O_RECORD,
 	O_WINDOW,
 	O_QUIET,
+	O_SETTLE,
+	O_IDLE,
 	O_TIMEOUT,
 	O_LABEL,
 	O_JSON,
@@ -100,6 +104,8 @@ static const struct option options[] = {
 	{"record", 1, NULL, O_RECORD},
 	{"window", 1, NULL, O_WINDOW},
 	{"quiet", 1, NULL, O_QUIET},
+	{"settle", 1, NULL, O_SETTLE},
+	{"idle", 1, NULL, O_IDLE},
 	{"timeout", 1, NULL, O_TIMEOUT},
 	{"label", 1, NULL, O_LABEL},
 	{"json", 1, NULL, O_JSON},
@@ -168,6 +174,12 @@ static void run_option(struct pd_run_options *o, enum option_id id, const char *
 	case O_QUIET:
 		o->quiet_ms = number(name, arg, 10, 60000);
 		break;
+	case O_SETTLE:
+		o->settle_ms = number(name, arg, 0, 600000);
+		break;
+	case O_IDLE:
+		o->idle_ms = number(name, arg, 1, 600000);
+		break;
 	case O_TIMEOUT:
 		o->timeout_ms = number(name, arg, 100, 3600000);
 		break;
@@ -222,6 +234,8 @@ int main(int argc, char **argv)
 		      .seq = 1,
 		      .window = 16 << 20,
 		      .quiet_ms = 300,
+		      .settle_ms = 4000,
+		      .idle_ms = 5000,
 		      .timeout_ms = 120000},
 	};
 	const char *mode = argc > 1 ? argv[1] : "";
