@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/str.h"
 #include "xds/session.h"
 
@@ -80,16 +81,21 @@ static int change_read(struct change *c, const struct pd_request *r, struct pb_e
 // The version that a client announces; a text that we never give out counts as unknown.
 static uint64_t parse_version(struct pd_span v)
 {
-	char text[17], back[17];
-	uint64_t version;
+	uint64_t version = 0;
 
 	if (v.n != 16)
 		return PD_HAVE_NOTHING;
-	memcpy(text, v.p, 16);
-	text[16] = 0;
-	version = strtoull(text, NULL, 16);
-	pd_version_text(version, back);
-	return strcmp(text, back) == 0 ? version : PD_HAVE_NOTHING;
+	for (int i = 0; i < 16; i++) {
+		char c = v.p[i];
+
+		if (c >= '0' && c <= '9')
+			version = version << 4 | (uint64_t)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			version = version << 4 | (uint64_t)(c - 'a' + 10);
+		else
+			return PD_HAVE_NOTHING;
+	}
+	return version;
 }
 
 // ---- first request -----------------------------------------------------------------------------------------------------
@@ -129,14 +135,12 @@ static const struct pd_initial *find_initial(const struct pd_watch *w, const cha
 	return w->n_initial ? bsearch(&key, w->initial, w->n_initial, sizeof(key), by_name) : NULL;
 }
 
-// The names of a first request. The bytes tell most of the time (xds/names.h).
-static int first_names(struct pd_session *s, const struct pd_request *r, const struct change *c, bool wildcard,
-		       struct pd_names **out)
+// The set of the names that are subscribed. The bytes tell most of the time (xds/names.h).
+static int subscribed(struct pd_session *s, const struct pd_request *r, const struct change *c, struct pd_names **out)
 {
 	struct pd_names_table *t = s->env->names[r->type];
-	bool plain = r->raw.p && !c->star && !c->n_del && (wildcard || !c->n_initial);
+	bool plain = r->raw.p && !c->star && !c->n_del;
 	struct pd_raw_key key = plain ? pd_names_raw_key(t, r->raw.p, r->raw.n) : (struct pd_raw_key){0, 0};
-	struct pd_names *added;
 	int rc;
 
 	*out = plain ? pd_names_find_raw(t, key) : NULL;
@@ -145,12 +149,41 @@ static int first_names(struct pd_session *s, const struct pd_request *r, const s
 	rc = pd_names_edit(t, NULL, c->add, c->n_add, c->del, c->n_del, out);
 	if (!rc && plain)
 		pd_names_remember_raw(t, *out, key);
-	if (rc || wildcard || !c->n_initial)
-		return rc;
-	added = *out;
-	rc = pd_names_edit(t, added, c->initial, c->n_initial, c->del, c->n_del, out);
-	pd_names_unref(t, added);
 	return rc;
+}
+
+// By name, what the client has from earlier counts as subscribed. Mostly it is among the names anyway.
+static int add_initial(struct pd_session *s, const struct pd_request *r, const struct change *c,
+		       struct pd_names **names)
+{
+	struct pd_names *before = *names;
+	bool all = true;
+	int rc;
+
+	for (size_t i = 0; i < c->n_initial && all; i++)
+		all = pd_names_find(before, c->initial[i]) >= 0;
+	if (all)
+		return PD_OK;
+	rc = pd_names_edit(s->env->names[r->type], before, c->initial, c->n_initial, c->del, c->n_del, names);
+	pd_names_unref(s->env->names[r->type], before);
+	return rc;
+}
+
+// Most clients come back with exactly what there is now: equal sums over names and versions tell that without a look at
+// single resources. (Whoever forges a sum deceives nobody but himself.)
+static bool is_up_to_date(struct pd_session *s, struct pd_watch *w, enum pd_type t, const struct change *c)
+{
+	struct pd_set *now = pd_view_set(s->env->engine, s->view, t);
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < c->n_initial; i++)
+		sum += pd_hash_mix(pd_hash(c->initial[i].p, c->initial[i].n), parse_version(c->versions[i]));
+	if (sum != now->version || c->n_initial != pd_set_count(now)) {
+		pd_obj_unref(now);
+		return false;
+	}
+	w->sent = now;
+	return true;
 }
 
 static int first_request(struct pd_session *s, const struct pd_request *r, const struct change *c)
@@ -158,8 +191,10 @@ static int first_request(struct pd_session *s, const struct pd_request *r, const
 	bool wildcard = pd_types[r->type].wildcard && (c->star ? !c->unstar : r->n_names == 0);
 	struct pd_names *names;
 	struct pd_watch *w;
-	int rc = first_names(s, r, c, wildcard, &names);
+	int rc = subscribed(s, r, c, &names);
 
+	if (!rc && !wildcard)
+		rc = add_initial(s, r, c, &names);
 	if (rc)
 		return rc;
 	w = pd_watch_new(s, r->type);
@@ -172,9 +207,10 @@ static int first_request(struct pd_session *s, const struct pd_request *r, const
 		return PD_OK;
 	}
 	w->must_answer = c->n_initial == 0;
-	remember_initial(w, c);
+	if (c->n_initial && !is_up_to_date(s, w, r->type, c))
+		remember_initial(w, c);
 	for (size_t i = 0; i < names->n && w->todo.n < PD_WATCH_TODO_MAX; i++)
-		if (!find_initial(w, names->v[i]))
+		if (!find_initial(w, names->v[i]) && !(w->sent && pd_set_get(w->sent, names->v[i])))
 			pd_watch_todo(w, names->v[i]);
 	return PD_OK;
 }

@@ -29,6 +29,8 @@ enum metric {
 	M_COUNT,
 };
 
+#define CHURN_PER_ANSWER 8192 // bytes that a response allocates and frees, roughly: most of it is shared
+
 static const double seconds[] = {.0001, .0003, .001, .003, .01, .03, .1, .3, 1, 3, 5, 10, 20, 30};
 static const double sizes[] = {1e3, 1e4, 1e5, 1e6, 4e6, 1e7, 4e7};
 #define HISTOGRAM(b) .type = PD_HISTOGRAM, .buckets = b, .n_buckets = sizeof(b) / sizeof(*(b))
@@ -134,7 +136,7 @@ void pd_count_answer(struct pd_xds *x, enum pd_type t, size_t bytes, uint64_t to
 {
 	pd_metric_observe(&metrics[M_PUSH_TIME], (double)took_ns / 1e9, type_labels[t]);
 	pd_metric_observe(&metrics[M_SIZE], (double)bytes, type_labels[t]);
-	pd_xds_note_churn(x, bytes / 4);
+	pd_xds_note_churn(x, CHURN_PER_ANSWER);
 }
 
 void pd_count_sent(struct pd_xds *x, const struct pd_out *o, uint64_t started_ns, uint64_t now_ns)

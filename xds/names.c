@@ -66,41 +66,28 @@ size_t pd_names_table_count(struct pd_names_table *t)
 
 // ---- one set ---------------------------------------------------------------------------------------------------------
 
-static uint32_t slot_of(const char *interned, uint32_t mask)
-{
-	return (uint32_t)(((uintptr_t)interned >> 4) * 0x9e3779b97f4a7c15ull >> 32) & mask;
-}
-
 long pd_names_index(const struct pd_names *s, const char *interned)
 {
-	for (uint32_t i = slot_of(interned, s->mask); s->slots[i]; i = (i + 1) & s->mask)
-		if (s->v[s->slots[i] - 1] == interned)
-			return (long)s->slots[i] - 1;
+	uint64_t hash = pd_intern_hash(interned);
+
+	for (uint32_t i = (uint32_t)hash & s->mask; s->slots[i].place; i = (i + 1) & s->mask)
+		if (s->slots[i].tag == hash >> 32 && s->v[s->slots[i].place - 1] == interned)
+			return (long)s->slots[i].place - 1;
 	return -1;
 }
 
-static int cmp_span(const char *name, struct pd_span t)
+static bool is_text(const char *name, struct pd_span t)
 {
-	int c = strncmp(name, t.p, t.n);
-
-	return c ? c : name[t.n] != 0;
+	return strncmp(name, t.p, t.n) == 0 && !name[t.n];
 }
 
 long pd_names_find(const struct pd_names *s, struct pd_span text)
 {
-	size_t lo = 0, hi = s->n;
+	uint64_t hash = pd_hash(text.p, text.n);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = cmp_span(s->v[mid], text);
-
-		if (c == 0)
-			return (long)mid;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
+	for (uint32_t i = (uint32_t)hash & s->mask; s->slots[i].place; i = (i + 1) & s->mask)
+		if (s->slots[i].tag == hash >> 32 && is_text(s->v[s->slots[i].place - 1], text))
+			return (long)s->slots[i].place - 1;
 	return -1;
 }
 
@@ -113,11 +100,12 @@ static void fill_slots(struct pd_names *s)
 	s->mask = size - 1;
 	s->slots = pd_xcalloc(size, sizeof(*s->slots));
 	for (size_t k = 0; k < s->n; k++) {
-		uint32_t i = slot_of(s->v[k], s->mask);
+		uint64_t hash = pd_intern_hash(s->v[k]);
+		uint32_t i = (uint32_t)hash & s->mask;
 
-		while (s->slots[i])
+		while (s->slots[i].place)
 			i = (i + 1) & s->mask;
-		s->slots[i] = (uint32_t)k + 1;
+		s->slots[i] = (struct pd_names_slot){(uint32_t)(hash >> 32), (uint32_t)k + 1};
 	}
 }
 

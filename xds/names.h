@@ -36,9 +36,12 @@ static inline bool pd_span_is(struct pd_span s, const char *text, size_t n)
 struct pd_names {
 	uint64_t hash;
 	size_t n;
-	const char **v;  // sorted by strcmp, distinct, interned (one reference each)
-	uint32_t *slots; // open addressing by pointer: index + 1, 0 = free
-	uint32_t mask;   // slots - 1
+	const char **v; // sorted by strcmp, distinct, interned (one reference each)
+	struct pd_names_slot {
+		uint32_t tag;   // upper half of the text's hash
+		uint32_t place; // index + 1; 0 = free
+	} * slots;              // open addressing
+	uint32_t mask;          // number of slots - 1
 	unsigned refs;
 	struct pd_subscriber *subscribers;
 	struct pd_names_entry *entry;

@@ -45,7 +45,7 @@ void pd_xds_config_defaults(struct pd_xds_config *c)
 		.min_ping_interval_ms = 10000,
 		.max_connection_grace_ms = 10000,
 		.trim_after_ms = 2000,
-		.trim_interval_ms = 30000,
+		.trim_interval_ms = 10000,
 	};
 	c->streams_burst = c->streams_per_second;
 }

@@ -45,7 +45,7 @@ struct pd_xds_config {
 	int max_connection_grace_ms; // [10000]
 
 	uint64_t trim_after_ms;    // [2000] after a burst and so much quiet, unused memory goes back to the system
-	uint64_t trim_interval_ms; // [30000] but not more often
+	uint64_t trim_interval_ms; // [10000] but not more often
 };
 void pd_xds_config_defaults(struct pd_xds_config *);
 

@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "xds/server_impl.h"
 
+#define QUICK_DELTA_MAX 4096 // bytes of an incremental request that the completion-queue thread handles itself
+
 static void start_batch(struct pd_stream *s, grpc_op *op, enum pd_op which)
 {
 	grpc_call_error rc;
@@ -92,7 +94,8 @@ static void on_message(struct pd_stream *s, grpc_byte_buffer *b)
 		grpc_byte_buffer_destroy(b);
 		return;
 	}
-	quick = !s->running && s->said_who; // the first request computes a view: not here
+	// The first request computes a view, a long incremental one compares versions: not here.
+	quick = !s->running && s->said_who && !(s->delta && grpc_byte_buffer_length(b) > QUICK_DELTA_MAX);
 	if (quick)
 		s->running = true;
 	else

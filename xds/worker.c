@@ -130,6 +130,7 @@ enum pd_urgency pd_stream_request(struct pd_stream *s, grpc_byte_buffer *b)
 	grpc_slice *peek, all;
 	bool going = false;
 
+	pd_xds_note_churn(s->x, grpc_byte_buffer_length(b));
 	if (grpc_byte_buffer_reader_init(&reader, b)) {
 		if (grpc_byte_buffer_length(b) && grpc_byte_buffer_reader_peek(&reader, &peek) &&
 		    GRPC_SLICE_LENGTH(*peek) == grpc_byte_buffer_length(b)) {

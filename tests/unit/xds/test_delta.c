@@ -81,7 +81,8 @@ static void test_empty_wildcard(void **state)
 static void test_reconnect_up_to_date(void **state)
 {
 	(void)state;
-	ok(rig_delta(&r, PD_CDS, "", "", "a=1 b=1"));
+	ok(rig_delta(&r, PD_CDS, "", "", "b=1 a=1"));
+	assert_int_equal(r.s.watch[PD_CDS]->n_initial, 0); // recognised as a whole
 	ok(rig_delta(&r, PD_EDS, "a b", "", "a=1 b=1"));
 	rig_expect(&r, "");
 	assert_false(r.s.watch[PD_CDS]->in_flight);
