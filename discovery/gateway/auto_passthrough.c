@@ -37,8 +37,8 @@ static int cmp_age(const void *x, const void *y)
 	return c ? c : strcmp(a->host, b->host);
 }
 
-static void add_chain(struct pd_tx *tx, const struct pd_service *svc, const struct pd_port *port, const char *subset,
-		      struct pd_chain_vec *out)
+static void add_chain(struct pd_tx *tx, const struct pd_gateway_server *s, const struct pd_service *svc,
+		      const struct pd_port *port, const char *subset, struct pd_chain_set *out)
 {
 	struct pd_arena *a = tx->arena;
 	const char *cluster = pd_arena_printf(a, "outbound_.%u_.%s_.%s", port->port, pd_or(subset, ""), svc->host);
@@ -54,10 +54,11 @@ static void add_chain(struct pd_tx *tx, const struct pd_service *svc, const stru
 	pd_tcp_filters(tx, &tcp, &filters);
 	for (size_t i = 0; i < filters.n; i++)
 		PB_PUSH(a, c, filters, filters.v[i]);
-	pd_vec_push_a(a, out, c);
+	pd_gateway_add_chain(tx, out, c, s->gateway);
 }
 
-static void add_service(struct pd_tx *tx, const struct pd_service *svc, struct pd_chain_vec *out)
+static void add_service(struct pd_tx *tx, const struct pd_gateway_server *s, const struct pd_service *svc,
+			struct pd_chain_set *out)
 {
 	const struct pd_dest_rule *dr = tx_dest_rule(tx, svc);
 	if (dr)
@@ -65,18 +66,18 @@ static void add_service(struct pd_tx *tx, const struct pd_service *svc, struct p
 	for (size_t i = 0; i < svc->n_ports; i++) {
 		if (svc->ports[i].protocol == PD_PROTO_UDP)
 			continue;
-		add_chain(tx, svc, &svc->ports[i], NULL, out);
+		add_chain(tx, s, svc, &svc->ports[i], NULL, out);
 		for (size_t k = 0; dr && k < dr->spec->n_subsets; k++)
-			add_chain(tx, svc, &svc->ports[i], dr->spec->subsets[k]->name, out);
+			add_chain(tx, s, svc, &svc->ports[i], dr->spec->subsets[k]->name, out);
 	}
 }
 
-void pd_gateway_auto_passthrough(struct pd_tx *tx, const struct pd_gateway_server *s, struct pd_chain_vec *out)
+void pd_gateway_auto_passthrough(struct pd_tx *tx, const struct pd_gateway_server *s, struct pd_chain_set *out)
 {
 	struct services found = {.arena = tx->arena, .hosts = &s->sni};
 	tx_each_service(tx, collect, &found);
 	if (found.v.n)
 		qsort(found.v.v, found.v.n, sizeof(found.v.v[0]), cmp_age);
 	for (size_t i = 0; i < found.v.n; i++)
-		add_service(tx, found.v.v[i], out);
+		add_service(tx, s, found.v.v[i], out);
 }

@@ -30,6 +30,35 @@ EnvoyFilterChain *pd_gateway_chain_new(struct pd_tx *tx, const struct pd_hosts *
 	return c;
 }
 
+static const char *match_key(struct pd_arena *a, const EnvoyFilterChain *c, const char *name)
+{
+	const EnvoyFilterChainMatch *m = c->filter_chain_match;
+	const char *alpn = "";
+	for (size_t i = 0; m && i < m->n_application_protocols; i++)
+		alpn = pd_arena_printf(a, "%s,%s", alpn, m->application_protocols[i]);
+	return pd_arena_printf(a, "%s %s", alpn, name);
+}
+
+void pd_gateway_add_chain(struct pd_tx *tx, struct pd_chain_set *set, EnvoyFilterChain *c, const struct pd_object *from)
+{
+	const EnvoyFilterChainMatch *m = c->filter_chain_match;
+	struct pd_hosts keys = {0};
+	for (size_t i = 0; m && i < m->n_server_names; i++)
+		pd_hosts_add(tx->arena, &keys, match_key(tx->arena, c, m->server_names[i]));
+	if (!keys.n)
+		pd_hosts_add(tx->arena, &keys, match_key(tx->arena, c, ""));
+	for (size_t i = 0; i < keys.n; i++) {
+		if (!pd_text_set_has(&set->matches, keys.v[i]))
+			continue;
+		tx_issue(tx, from, "spec", "left out: another server or route of the port has host %s",
+			 m && i < m->n_server_names ? m->server_names[i] : "*");
+		return;
+	}
+	for (size_t i = 0; i < keys.n; i++)
+		pd_text_set_add(tx->arena, &set->matches, keys.v[i]);
+	pd_vec_push_a(tx->arena, set, c);
+}
+
 static void set_filters(struct pd_tx *tx, EnvoyFilterChain *c, const struct pd_filter_vec *filters)
 {
 	for (size_t i = 0; i < filters->n; i++)
@@ -141,7 +170,7 @@ static bool filters_of(struct pd_tx *tx, const struct pd_gateway_server *s, cons
 }
 
 // Opaque TCP, or TCP from which TLS is taken off: the first route that fits gets everything.
-static void tcp_chain(struct pd_tx *tx, const struct pd_gateway_server *s, struct pd_chain_vec *out)
+static void tcp_chain(struct pd_tx *tx, const struct pd_gateway_server *s, struct pd_chain_set *out)
 {
 	struct pd_vs_list list = tx_gateway_vs(tx, s->gateway_name);
 	struct pd_filter_vec filters = {0};
@@ -154,73 +183,55 @@ static void tcp_chain(struct pd_tx *tx, const struct pd_gateway_server *s, struc
 	if (s->spec->tls)
 		c->transport_socket = pd_tls_socket(tx->arena, pd_gateway_tls_context(tx, s));
 	set_filters(tx, c, &filters);
-	pd_vec_push_a(tx->arena, out, c);
+	pd_gateway_add_chain(tx, out, c, s->gateway);
 }
 
 // ---- passed through by SNI -------------------------------------------------------------------------------------------------
 
-// False if a chain of the listener matches one of these names already: Envoy refuses two equal matches.
-static bool take_sni(struct pd_tx *tx, struct pd_hosts *taken, const struct pd_gateway_server *s,
-		     const Istio__TLSMatchAttributes *m)
-{
-	const char *bind = pd_or(s->spec->bind, "");
-	for (size_t i = 0; i < m->n_sni_hosts; i++)
-		if (pd_hosts_has(taken, pd_arena_printf(tx->arena, "%s %s", bind, m->sni_hosts[i])))
-			return false;
-	for (size_t i = 0; i < m->n_sni_hosts; i++)
-		pd_hosts_add(tx->arena, taken, pd_arena_printf(tx->arena, "%s %s", bind, m->sni_hosts[i]));
-	return true;
-}
-
 static void tls_route_chains(struct pd_tx *tx, const struct pd_gateway_server *s, const struct pd_vs *vs,
-			     const Istio__TLSRoute *route, struct pd_hosts *taken, struct pd_chain_vec *out)
+			     const Istio__TLSRoute *route, struct pd_chain_set *out)
 {
 	for (size_t i = 0; route->n_route && i < route->n_match; i++) {
 		const Istio__TLSMatchAttributes *m = route->match[i];
 		if (!tls_applies(tx, s, vs, m))
 			continue;
-		if (!take_sni(tx, taken, s, m)) {
-			tx_issue(tx, vs->object, "spec.tls.match.sniHosts",
-				 "another route of gateway %s has one of these names", s->gateway_name);
-			continue;
-		}
 		struct pd_hosts sni = {.v = (const char **)m->sni_hosts, .n = m->n_sni_hosts};
 		struct pd_filter_vec filters = {0};
 		EnvoyFilterChain *c = pd_gateway_chain_new(tx, &sni);
 		tcp_filters(tx, s, vs, route->route, route->n_route, &filters);
 		set_filters(tx, c, &filters);
-		pd_vec_push_a(tx->arena, out, c);
+		pd_gateway_add_chain(tx, out, c, vs->object);
 	}
 }
 
-static void passthrough_chains(struct pd_tx *tx, const struct pd_gateway_server *s, struct pd_hosts *taken,
-			       struct pd_chain_vec *out)
+static void passthrough_chains(struct pd_tx *tx, const struct pd_gateway_server *s, struct pd_chain_set *out)
 {
 	struct pd_vs_list list = tx_gateway_vs(tx, s->gateway_name);
 	for (size_t i = 0; i < list.n; i++) {
 		if (!shares_host(s, list.v[i]))
 			continue;
 		for (size_t k = 0; k < list.v[i]->spec->n_tls; k++)
-			tls_route_chains(tx, s, list.v[i], list.v[i]->spec->tls[k], taken, out);
+			tls_route_chains(tx, s, list.v[i], list.v[i]->spec->tls[k], out);
 	}
 }
 
 void pd_gateway_chains(struct pd_tx *tx, const struct pd_gateway_port *port, const char *listener_name,
-		       struct pd_hosts *sni, struct pd_chain_vec *out)
+		       struct pd_chain_set *out)
 {
 	if (pd_protocol_is_http(port->protocol)) {
-		pd_vec_push_a(tx->arena, out, http_chain(tx, port, NULL, listener_name));
+		EnvoyFilterChain *c = http_chain(tx, port, NULL, listener_name);
+		pd_gateway_add_chain(tx, out, c, port->servers.v[0]->gateway);
 		return;
 	}
 	for (size_t i = 0; i < port->servers.n; i++) {
 		const struct pd_gateway_server *s = port->servers.v[i];
 		if (pd_gateway_is_https(s))
-			pd_vec_push_a(tx->arena, out, http_chain(tx, port, s, listener_name));
+			pd_gateway_add_chain(tx, out, http_chain(tx, port, s, listener_name), s->gateway);
 		else if (!pd_gateway_is_passthrough(s->spec))
 			tcp_chain(tx, s, out);
 		else if (s->spec->tls->mode == ISTIO__SERVER_TLSSETTINGS__TLSMODE__AUTO_PASSTHROUGH)
 			pd_gateway_auto_passthrough(tx, s, out);
 		else
-			passthrough_chains(tx, s, sni, out);
+			passthrough_chains(tx, s, out);
 	}
 }

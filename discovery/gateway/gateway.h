@@ -77,6 +77,13 @@ bool pd_gateway_is_https(const struct pd_gateway_server *s); // HTTPS that ends 
 // ---- hosts (hosts.c) ---------------------------------------------------------------------------------------------------
 void pd_hosts_add(struct pd_arena *a, struct pd_hosts *h, const char *host);
 bool pd_hosts_has(const struct pd_hosts *h, const char *host);
+// A set of texts, all-zero is empty: a hash table in the arena.
+struct pd_text_set {
+	const char **v; // cap entries, NULL = free
+	size_t n, cap;  // cap: a power of two, or 0
+};
+bool pd_text_set_has(const struct pd_text_set *s, const char *text);
+void pd_text_set_add(struct pd_arena *a, struct pd_text_set *s, const char *text); // kept, not copied
 // Exact before wildcard, then longer before shorter, then by byte value. For qsort over const char *.
 int pd_host_cmp_specific(const void *x, const void *y);
 // One of two host patterns covers the other.
@@ -86,17 +93,22 @@ bool pd_host_overlaps(const char *a, const char *b);
 struct pd_hosts pd_hosts_common(struct pd_arena *a, const struct pd_hosts *server, const char *ns,
 				char *const *vs_hosts, size_t n_vs_hosts);
 
-// ---- filter chains (chains.c, context.c) -------------------------------------------------------------------------------
-struct pd_chain_vec {
+// ---- filter chains (chains.c, context.c, auto_passthrough.c) -------------------------------------------------------------
+// The chains of a listener. Envoy refuses the whole listener if two of them match the same.
+struct pd_chain_set {
 	EnvoyFilterChain **v;
 	size_t n, cap;
+	struct pd_text_set matches; // what the chains match: "ALPN SERVERNAME"
 };
-// Appends the chains of a port. `sni` remembers what TLS routes on the listener match already.
+// Appends a chain, unless one that is there matches one of its names: then `from` is told so.
+void pd_gateway_add_chain(struct pd_tx *tx, struct pd_chain_set *set, EnvoyFilterChain *c,
+			  const struct pd_object *from);
+EnvoyFilterChain *pd_gateway_chain_new(struct pd_tx *tx, const struct pd_hosts *sni);
+// Adds the chains of a port.
 void pd_gateway_chains(struct pd_tx *tx, const struct pd_gateway_port *port, const char *listener_name,
-		       struct pd_hosts *sni, struct pd_chain_vec *out);
+		       struct pd_chain_set *out);
 EnvoyDownstreamTlsContext *pd_gateway_tls_context(struct pd_tx *tx, const struct pd_gateway_server *s);
 // Chains of an AUTO_PASSTHROUGH server: one for each cluster of the services that its hosts cover.
-void pd_gateway_auto_passthrough(struct pd_tx *tx, const struct pd_gateway_server *s, struct pd_chain_vec *out);
-EnvoyFilterChain *pd_gateway_chain_new(struct pd_tx *tx, const struct pd_hosts *sni);
+void pd_gateway_auto_passthrough(struct pd_tx *tx, const struct pd_gateway_server *s, struct pd_chain_set *out);
 
 #endif

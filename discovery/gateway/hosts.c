@@ -1,6 +1,7 @@
 // Host patterns of servers and VirtualServices.
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/str.h"
 #include "discovery/gateway/gateway.h"
 
@@ -15,6 +16,37 @@ bool pd_hosts_has(const struct pd_hosts *h, const char *host)
 		if (pd_streq(h->v[i], host))
 			return true;
 	return false;
+}
+
+// Where `text` is, or would be. There is always a free entry.
+static size_t slot(const struct pd_text_set *s, const char *text)
+{
+	size_t i = pd_hash_str(text) & (s->cap - 1);
+	while (s->v[i] && !pd_streq(s->v[i], text))
+		i = (i + 1) & (s->cap - 1);
+	return i;
+}
+
+bool pd_text_set_has(const struct pd_text_set *s, const char *text)
+{
+	return s->cap && s->v[slot(s, text)];
+}
+
+void pd_text_set_add(struct pd_arena *a, struct pd_text_set *s, const char *text)
+{
+	enum { FIRST_CAP = 16 };
+	if (s->n * 2 >= s->cap) {
+		struct pd_text_set more = {.cap = s->cap ? s->cap * 2 : FIRST_CAP};
+		more.v = PD_NEWN(a, const char *, more.cap);
+		for (size_t i = 0; i < s->cap; i++)
+			if (s->v[i])
+				more.v[slot(&more, s->v[i])] = s->v[i];
+		more.n = s->n;
+		*s = more;
+	}
+	size_t at = slot(s, text);
+	s->n += !s->v[at];
+	s->v[at] = text;
 }
 
 int pd_host_cmp_specific(const void *x, const void *y)

@@ -11,8 +11,7 @@ struct entry {
 	const char *name; // "0.0.0.0_8080"
 	struct pd_addresses addresses;
 	uint32_t port;
-	struct pd_chain_vec chains;
-	struct pd_hosts sni;
+	struct pd_chain_set chains;
 };
 struct entries {
 	struct entry *v;
@@ -61,7 +60,7 @@ static void add_address(struct pd_arena *a, EnvoyListener *l, const char *ip, ui
 	PB_PUSH(a, l, additional_addresses, extra);
 }
 
-static bool needs_tls_inspector(const struct pd_chain_vec *chains)
+static bool needs_tls_inspector(const struct pd_chain_set *chains)
 {
 	for (size_t i = 0; i < chains->n; i++) {
 		const EnvoyFilterChain *c = chains->v[i];
@@ -111,7 +110,7 @@ void pd_build_gateway_listeners(struct pd_tx *tx, struct pd_listener_vec *out)
 			continue; // the process may not bind to it
 		struct entry *e = need_entry(tx, &entries, port);
 		if (e)
-			pd_gateway_chains(tx, port, e->name, &e->sni, &e->chains);
+			pd_gateway_chains(tx, port, e->name, &e->chains);
 	}
 	for (size_t i = 0; i < entries.n; i++)
 		if (entries.v[i].chains.n) // Envoy refuses a listener without

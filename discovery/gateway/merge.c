@@ -10,11 +10,6 @@
 #include "base/str.h"
 #include "discovery/gateway/gateway.h"
 
-struct seen { // a key that is taken
-	UT_hash_handle hh;
-	char key[];
-};
-
 struct route_entry {
 	UT_hash_handle hh;
 	struct pd_gateway_route *route;
@@ -29,8 +24,8 @@ struct port_state {
 struct merge {
 	struct pd_tx *tx;
 	struct pd_gateways *out;
-	struct seen *tls_hosts;     // "PORT BIND HOST"
-	struct route_entry *routes; // by name
+	struct pd_text_set tls_hosts; // "PORT BIND HOST"
+	struct route_entry *routes;   // by name
 	PD_VEC(struct port_state) states;
 };
 
@@ -58,23 +53,6 @@ static void conflict(struct merge *m, const struct pd_gateway_server *s, const c
 }
 
 // ---- sets ----------------------------------------------------------------------------------------------------------------
-
-static bool has_key(struct seen *set, const char *key)
-{
-	struct seen *e;
-	HASH_FIND_STR(set, key, e);
-	return e != NULL;
-}
-
-static void add_key(struct merge *m, struct seen **set, const char *key)
-{
-	if (has_key(*set, key))
-		return;
-	size_t n = strlen(key);
-	struct seen *e = pd_arena_zalloc(m->tx->arena, sizeof(*e) + n + 1);
-	memcpy(e->key, key, n + 1);
-	HASH_ADD_STR(*set, key, e);
-}
 
 static struct port_state *find_state(struct merge *m, uint32_t number)
 {
@@ -190,11 +168,11 @@ static bool take_tls_hosts(struct merge *m, const struct pd_gateway_server *s, u
 	const char **keys = pd_arena_alloc(a, (s->hosts.n + 1) * sizeof(*keys));
 	for (size_t i = 0; i < s->hosts.n; i++) {
 		keys[i] = pd_arena_printf(a, "%u %s %s", number, pd_or(s->spec->bind, ""), s->hosts.v[i]);
-		if (has_key(m->tls_hosts, keys[i]))
+		if (pd_text_set_has(&m->tls_hosts, keys[i]))
 			return false;
 	}
 	for (size_t i = 0; i < s->hosts.n; i++)
-		add_key(m, &m->tls_hosts, keys[i]);
+		pd_text_set_add(a, &m->tls_hosts, keys[i]);
 	return true;
 }
 
@@ -294,7 +272,6 @@ const struct pd_gateways *pd_gateways_merge(struct pd_tx *tx)
 	struct pd_gateway_picks picks = pd_gateway_select(tx);
 	for (size_t i = 0; i < picks.n; i++)
 		add_gateway(&m, &picks.v[i]);
-	HASH_CLEAR(hh, m.tls_hosts);
 	HASH_CLEAR(hh, m.routes);
 	return m.out;
 }

@@ -237,6 +237,31 @@ static void tls_hosts_are_served_once(void **state)
 	expect_not_in(f, PD_LDS, "0.0.0.0_8443", "https.443.b.g.edge");
 }
 
+static void chains_never_match_the_same(void **state)
+{
+	struct fixture *f = *state;
+	gateway(f, "edge", "g", 0,
+		"  - {port: {number: 443, name: a, protocol: HTTPS}, hosts: ['edge/a.example.com'], tls: {mode: SIMPLE, "
+		"credentialName: a}}\n"
+		"  - {port: {number: 443, name: b, protocol: HTTPS}, hosts: ['default/a.example.com'], tls: {mode: SIMPLE, "
+		"credentialName: b}}\n"
+		"  - {port: {number: 443, name: p, protocol: TLS}, hosts: ['*.example.com'], tls: {mode: PASSTHROUGH}}\n");
+	virtual_service(
+		f, "edge", "tls",
+		"  hosts: ['*.example.com']\n  gateways: [g]\n  tls:\n"
+		"  - {match: [{sniHosts: [a.example.com]}], route: [{destination: {host: one.example.com, port: {number: "
+		"1}}}]}\n"
+		"  - {match: [{sniHosts: [b.example.com]}], route: [{destination: {host: two.example.com, port: {number: "
+		"2}}}]}\n"
+		"  - {match: [{sniHosts: [b.example.com]}], route: [{destination: {host: three.example.com, port: {number: "
+		"3}}}]}\n");
+	expect_in(f, PD_LDS, "0.0.0.0_8443", "https.443.a.g.edge");
+	expect_in(f, PD_LDS, "0.0.0.0_8443", "outbound|2||two.example.com");
+	expect_not_in(f, PD_LDS, "0.0.0.0_8443", "https.443.b.g.edge");
+	expect_not_in(f, PD_LDS, "0.0.0.0_8443", "one.example.com");
+	expect_not_in(f, PD_LDS, "0.0.0.0_8443", "three.example.com");
+}
+
 static void plain_text_may_join_tls(void **state)
 {
 	struct fixture *f = *state;
@@ -350,6 +375,21 @@ static void host_patterns(void **state)
 	assert_false(pd_host_overlaps("*.x.b", "a.b"));
 }
 
+static void text_sets_grow(void **state)
+{
+	struct pd_arena a = {0};
+	struct pd_text_set set = {0};
+	(void)state;
+	assert_false(pd_text_set_has(&set, "0"));
+	for (int twice = 0; twice < 2; twice++)
+		for (int i = 0; i < 1000; i++)
+			pd_text_set_add(&a, &set, pd_arena_printf(&a, "%d", i));
+	assert_int_equal(set.n, 1000);
+	assert_true(pd_text_set_has(&set, "999"));
+	assert_false(pd_text_set_has(&set, "1000"));
+	pd_arena_free(&a);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -365,6 +405,7 @@ int main(void)
 		TEST(older_protocol_keeps_the_port),
 		TEST(binds_are_listeners_of_their_own),
 		TEST(tls_hosts_are_served_once),
+		TEST(chains_never_match_the_same),
 		TEST(plain_text_may_join_tls),
 		TEST(hosts_are_those_in_common),
 		TEST(equal_routes_share_a_virtual_host),
@@ -373,6 +414,7 @@ int main(void)
 		TEST(routes_follow_changes),
 		TEST(tls_options),
 		cmocka_unit_test(host_patterns),
+		cmocka_unit_test(text_sets_grow),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
