@@ -239,6 +239,12 @@ static void end_at_once(int sig)
 	_exit(1);
 }
 
+static void handle(int sig, void (*handler)(int))
+{
+	struct sigaction sa = {.sa_handler = handler};
+	sigaction(sig, &sa, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon d = {0};
@@ -256,7 +262,7 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL); // inherited by all threads: only sigwait sees them
-	signal(SIGPIPE, SIG_IGN);
+	handle(SIGPIPE, SIG_IGN);
 	raise_file_limit();
 	mallopt(M_ARENA_MAX, 4); // threads share: an arena each would keep what bursts leave behind
 	grpc_init();
@@ -266,8 +272,8 @@ int main(int argc, char **argv)
 		pd_info("main", "pilotd %s started", PD_VERSION);
 		pd_info("main", "signal %d: stopping within %lld s", wait_for_signal(&signals),
 			(long long)(d.options.shutdown_duration / 1000000000));
-		signal(SIGTERM, end_at_once);
-		signal(SIGINT, end_at_once);
+		handle(SIGTERM, end_at_once);
+		handle(SIGINT, end_at_once);
 		pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 		pd_xds_drain(d.xds, (uint64_t)d.options.shutdown_duration / 1000000);
 	} else {

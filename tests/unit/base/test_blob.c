@@ -128,10 +128,8 @@ static void test_attach_race(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_content_and_hash),
-		cmocka_unit_test(test_hash_is_fixed),
-		cmocka_unit_test(test_attachment),
-		cmocka_unit_test(test_adopt),
+		cmocka_unit_test(test_content_and_hash), cmocka_unit_test(test_hash_is_fixed),
+		cmocka_unit_test(test_attachment),       cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_attach_race),
 	};
 

@@ -19,19 +19,25 @@ static void hit(struct pd_unit *u, void *arg)
 	hits[u - units]++;
 }
 
+static int next_random(void)
+{
+	static uint64_t seed = 7;
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return (int)(seed >> 33);
+}
+
 static void random_operations(void **state)
 {
 	(void)state;
 	struct pd_deps *d = pd_deps_new();
 	static char model[UNITS][TOKENS];
-	srand(7);
 	for (uint64_t g = 1; g <= ROUNDS; g++) {
-		int u = rand() % UNITS;
+		int u = next_random() % UNITS;
 		pd_token v[6];
-		size_t n = (size_t)rand() % 6;
+		size_t n = (size_t)next_random() % 6;
 		for (size_t i = 0; i < n; i++)
-			v[i] = (pd_token)(rand() % TOKENS) + 1;
-		switch (rand() % 3) {
+			v[i] = (pd_token)(next_random() % TOKENS) + 1;
+		switch (next_random() % 3) {
 		case 0:
 			pd_deps_record(d, &units[u], v, n, g);
 			for (size_t i = 0; i < n; i++)

@@ -65,6 +65,13 @@ static struct pd_set *set_of(struct pd_segment *s)
 	return pd_set_new((struct pd_segment *const[PD_SET_SEGMENTS]){pd_obj_ref(s)});
 }
 
+static int next_random(void)
+{
+	static uint64_t seed = 1;
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return (int)(seed >> 33);
+}
+
 static void updates_and_differences(void **state)
 {
 	(void)state;
@@ -72,17 +79,16 @@ static void updates_and_differences(void **state)
 	struct pd_segment *seg = pd_segment_new(NULL, 0);
 	struct pd_set *sets[3] = {set_of(seg), set_of(seg), set_of(seg)};
 	unsigned zero[NAMES] = {0};
-	srand(1);
 	for (int round = 0; round < ROUNDS; round++) {
 		struct pd_resource *set[NAMES];
 		const char *removed[NAMES];
-		char names[NAMES][8];
+		char names[NAMES][16];
 		size_t n_set = 0, n_removed = 0;
 		memmove(model[1], model[0], sizeof(model[0]) * 2);
 		for (int i = 0; i < NAMES; i++) {
-			int r = rand() % 12;
+			int r = next_random() % 12;
 			if (r == 0) {
-				model[0][i] = 1 + (unsigned)rand() % 3;
+				model[0][i] = 1 + (unsigned)next_random() % 3;
 				set[n_set++] = make(i, model[0][i]);
 			} else if (r == 1) {
 				model[0][i] = 0;
