@@ -7,8 +7,11 @@
 
 struct token_entry {
 	pd_token token;
-	uint64_t changed; // generation of the last change seen; 0 = none remembered
-	struct pd_unit **units;
+	uint64_t changed;            // generation of the last change seen; 0 = none remembered
+	union {                      // most tokens have one unit: no array for those
+		struct pd_unit *one; // cap == 0
+		struct pd_unit **list;
+	};
 	uint32_t n, cap;
 	UT_hash_handle hh;
 };
@@ -24,10 +27,16 @@ struct pd_deps *pd_deps_new(void)
 	return pd_xcalloc(1, sizeof(struct pd_deps));
 }
 
+static struct pd_unit **units_of(struct token_entry *e)
+{
+	return e->cap ? e->list : &e->one;
+}
+
 static void entry_free(struct pd_deps *d, struct token_entry *e)
 {
 	HASH_DEL(d->tokens, e);
-	free(e->units);
+	if (e->cap)
+		free(e->list);
 	free(e);
 }
 
@@ -65,11 +74,15 @@ static void entry_gc(struct pd_deps *d, struct token_entry *e)
 
 static uint32_t entry_add(struct token_entry *e, struct pd_unit *unit)
 {
-	if (e->n == e->cap) {
-		e->cap = e->cap ? e->cap * 2 : 1;
-		e->units = pd_xrealloc(e->units, e->cap * sizeof(*e->units));
+	if (e->n == (e->cap ? e->cap : 1)) {
+		uint32_t cap = e->cap ? e->cap * 2 : 4;
+		struct pd_unit **list = pd_xrealloc(e->cap ? e->list : NULL, cap * sizeof(struct pd_unit *));
+		if (!e->cap)
+			list[0] = e->one;
+		e->list = list;
+		e->cap = cap;
 	}
-	e->units[e->n] = unit;
+	units_of(e)[e->n] = unit;
 	return e->n++;
 }
 
@@ -125,9 +138,9 @@ void pd_deps_clear(struct pd_deps *d, struct pd_unit *unit)
 	for (uint32_t i = 0; i < unit->n_deps; i++) {
 		struct token_entry *e;
 		HASH_FIND(hh, d->tokens, &unit->deps[i].token, sizeof(pd_token), e);
-		PD_ASSERT(e && e->units[unit->deps[i].pos] == unit);
-		struct pd_unit *moved = e->units[--e->n];
-		e->units[unit->deps[i].pos] = moved;
+		PD_ASSERT(e && units_of(e)[unit->deps[i].pos] == unit);
+		struct pd_unit *moved = units_of(e)[--e->n];
+		units_of(e)[unit->deps[i].pos] = moved;
 		if (moved != unit)
 			unit_find(moved, moved->n_deps, e->token)->pos = unit->deps[i].pos;
 		entry_gc(d, e);
@@ -153,7 +166,7 @@ void pd_deps_changed(struct pd_deps *d, const pd_token *tokens, size_t n, uint64
 			pd_vec_push(&d->recent, e);
 		e->changed = generation;
 		for (uint32_t j = 0; j < e->n; j++)
-			pd_vec_push(&d->hit, e->units[j]);
+			pd_vec_push(&d->hit, units_of(e)[j]);
 	}
 	if (!d->hit.n)
 		return;

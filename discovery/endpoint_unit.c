@@ -4,12 +4,45 @@
 // again. An entry that became stale and that nobody asked for since is dropped by the sweep after the next change, because
 // whoever is subscribed asks at once.
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/str.h"
 #include "discovery/engine_impl.h"
 
+static bool slot_has(const struct slot_set *s, uint32_t slot)
+{
+	if (slot < 64)
+		return s->first >> slot & 1;
+	uint32_t word = slot / 64 - 1;
+	return word < s->n_more && (s->more[word] >> slot % 64 & 1);
+}
+
+static void slot_put(struct slot_set *s, uint32_t slot, bool in)
+{
+	uint64_t bit = 1ull << slot % 64, *word = &s->first;
+	if (slot >= 64) {
+		uint32_t need = slot / 64;
+		if (need > s->n_more) {
+			s->more = pd_xrealloc(s->more, need * sizeof(*s->more));
+			memset(s->more + s->n_more, 0, (need - s->n_more) * sizeof(*s->more));
+			s->n_more = need;
+		}
+		word = &s->more[need - 1];
+	}
+	*word = in ? *word | bit : *word & ~bit;
+}
+
+static bool slot_none(const struct slot_set *s)
+{
+	uint64_t any = s->first;
+	for (uint32_t i = 0; i < s->n_more; i++)
+		any |= s->more[i];
+	return !any;
+}
+
 static void result_free(struct endpoint_result *r)
 {
+	free(r->scopes.more);
 	pd_unintern(r->locality);
 	pd_unintern(r->node);
 	pd_resource_unref(r->resource);
@@ -57,10 +90,13 @@ void pd_endpoints_drop_scope_locked(struct pd_engine *e, const struct scope *s)
 	{
 		size_t n = 0;
 		for (size_t i = 0; i < entry->results.n; i++) {
-			if (entry->results.v[i].scope == s)
-				result_free(&entry->results.v[i]);
+			struct endpoint_result *r = &entry->results.v[i];
+			if (slot_has(&r->scopes, s->slot))
+				slot_put(&r->scopes, s->slot, false);
+			if (slot_none(&r->scopes))
+				result_free(r);
 			else
-				entry->results.v[n++] = entry->results.v[i];
+				entry->results.v[n++] = *r;
 		}
 		entry->results.n = n;
 		if (!n)
@@ -99,23 +135,36 @@ static struct pd_resource *find_result(const struct endpoint_entry *entry, const
 {
 	for (size_t i = 0; entry && i < entry->results.n; i++) {
 		const struct endpoint_result *r = &entry->results.v[i];
-		if (r->scope == s && (!r->locality || r->locality == key->locality) &&
+		if (slot_has(&r->scopes, s->slot) && (!r->locality || r->locality == key->locality) &&
 		    (!r->node || r->node == key->node))
 			return r->resource;
 	}
 	return NULL;
 }
 
-// Equal bytes for another scope or locality: share them.
-static struct pd_resource *share(const struct endpoint_entry *entry, struct pd_resource *r)
+// Keeps the result for the scope; equal bytes are shared with other scopes and localities. Returns a reference to what is kept.
+static struct pd_resource *keep(struct endpoint_entry *entry, const struct scope *s, const struct pd_tx *tx,
+				struct pd_resource *r)
 {
+	const char *locality = tx->read_locality ? tx->key->locality : NULL,
+		   *node = tx->read_node ? tx->key->node : NULL;
 	for (size_t i = 0; i < entry->results.n; i++) {
-		struct pd_resource *other = entry->results.v[i].resource;
-		if (other->version == r->version) {
-			pd_resource_unref(r);
-			return pd_resource_ref(other);
+		struct endpoint_result *other = &entry->results.v[i];
+		if (other->resource->version != r->version)
+			continue;
+		pd_resource_unref(r);
+		r = pd_resource_ref(other->resource);
+		if (other->locality == locality && other->node == node) {
+			slot_put(&other->scopes, s->slot, true);
+			return r;
 		}
 	}
+	struct endpoint_result now = {.locality = pd_intern_ref(locality),
+				      .node = pd_intern_ref(node),
+				      .resource = pd_resource_ref(r)};
+	slot_put(&now.scopes, s->slot, true);
+	pd_vec_reserve(&entry->results, entry->results.n + 1); // nearly always the only one
+	pd_vec_push(&entry->results, now);
 	return r;
 }
 
@@ -174,15 +223,8 @@ struct pd_resource *pd_endpoints_get(struct pd_engine *e, struct view_state *vs,
 		if (entry && !find_result(entry, vs->scope, &key)) {
 			bool stale = pd_deps_record(e->deps, &entry->unit.deps, tx.tokens.v, tx.tokens.n,
 						    p.snap->generation);
-			r = share(entry, r);
 			if (!stale) {
-				struct endpoint_result result = {
-					.scope = vs->scope,
-					.locality = tx.read_locality ? pd_intern_ref(key.locality) : NULL,
-					.node = tx.read_node ? pd_intern_ref(key.node) : NULL,
-					.resource = pd_resource_ref(r),
-				};
-				pd_vec_push(&entry->results, result);
+				r = keep(entry, vs->scope, &tx, r);
 			} else {
 				pd_resource_unref(r);
 				r = NULL;

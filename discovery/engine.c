@@ -80,6 +80,8 @@ void pd_engine_free(struct pd_engine **ep)
 	PD_ASSERT(HASH_COUNT(e->views) == 0); // views keep scopes, scopes keep families
 	pd_endpoints_free_all_locked(e);
 	PD_ASSERT(HASH_COUNT(e->families) == 0);
+	e->shared_sweep = NULL;
+	pd_shared_listeners_sweep_locked(e, SIZE_MAX);
 	drop_client_labels(e);
 	pd_vec_free(&e->client_labels);
 	pd_vec_free(&e->by_slot);
@@ -165,6 +167,8 @@ static uint64_t oldest_inflight(const struct pd_engine *e)
 }
 
 // ---- invalidation ----------------------------------------------------------------------------------------------------
+
+enum { SWEEP_LISTENERS = 64 }; // shared listeners looked at with each change
 
 #define BIT(type) (1u << (type))
 
@@ -377,6 +381,7 @@ static void publish(struct pd_engine *e, struct pd_mesh *mesh, const struct pd_c
 	old = e->snap;
 	e->snap = now;
 	pd_endpoints_sweep_locked(e);
+	pd_shared_listeners_sweep_locked(e, SWEEP_LISTENERS);
 	pd_deps_changed(e->deps, tokens->v, tokens->n, now->generation, mark, &m);
 	for (size_t s = 0; s < n_sets; s++) {
 		for (size_t i = 0; i < sets[s].items.n; i++) {

@@ -39,6 +39,7 @@ struct unit {
 struct host_result {
 	struct pd_obj obj;
 	uint64_t hash;
+	uint64_t service; // hash of the service; 0 = none. What its listeners read of it
 	size_t n_clusters, n_vhosts, n_ports;
 	struct pd_resource **clusters;
 	struct host_vhost {
@@ -118,16 +119,23 @@ struct scope {
 	uint64_t templates_version; // changes when some template with HTTP slots does
 };
 
+// A set of scope slots: one word for the first 64, more on the heap beyond.
+struct slot_set {
+	uint64_t first;
+	uint64_t *more;
+	uint32_t n_more;
+};
+
 // ---- endpoints -----------------------------------------------------------------------------------------------------
 
 struct endpoint_entry {
 	struct unit unit;
 	const char *name; // interned
 	PD_VEC(struct endpoint_result {
-		const struct scope *scope;
 		const char *locality; // interned; NULL = the same for all localities
 		const char *node;     // interned; NULL = the same on all nodes
 		struct pd_resource *resource;
+		struct slot_set scopes; // for which it holds
 	})
 	results;
 	bool idle; // nobody asked since it became stale
@@ -177,6 +185,13 @@ struct view_state {
 	UT_hash_handle hh; // by view hash
 };
 
+// Complete listeners are the same for nearly all scopes: the newest of each name, with a reference.
+struct shared_listener {
+	const char *name; // interned
+	struct pd_resource *resource;
+	UT_hash_handle hh;
+};
+
 struct pd_engine {
 	const struct pd_settings *settings;
 	struct pd_issues *issues;
@@ -197,7 +212,8 @@ struct pd_engine {
 	struct endpoint_entry *endpoints;
 	PD_VEC(const char *) idle_endpoints; // names, one reference each
 	struct view_state *views;
-	uint64_t inflight[ENGINE_INFLIGHT_MAX]; // generations being read; 0 = free
+	struct shared_listener *shared_listeners, *shared_sweep; // sweep: where the next look for unused ones begins
+	uint64_t inflight[ENGINE_INFLIGHT_MAX];                  // generations being read; 0 = free
 };
 
 // ---- passes (engine.c) ---------------------------------------------------------------------------------------------
@@ -232,6 +248,7 @@ void pd_scope_ports_change(struct scope *s, struct family *f, const struct host_
 void pd_scope_routes_build(struct scope *s, struct pd_tx *tx, bool all);
 struct pd_resource *pd_scope_routes_build_one(struct pd_tx *tx, const struct route_group *g); // one reference
 void pd_scope_ports_build(struct pd_engine *e, struct scope *s, struct pass *p);
+void pd_shared_listeners_sweep_locked(struct pd_engine *e, size_t n); // looks at n of them, drops those that nobody has
 void pd_scope_routes_free(struct scope *s);
 void pd_scope_ports_free(struct pd_engine *e, struct scope *s); // with engine.lock
 

@@ -126,6 +126,8 @@ struct host_result *pd_host_result_build(struct pd_tx *tx, const char *host)
 	const struct pd_service *svc = tx_service(tx, host);
 	if (svc) {
 		tx_use(tx, svc->source);
+		r->service = svc->hash;
+		r->hash = pd_hash_mix(r->hash, svc->hash);
 		add_clusters(tx, r, svc);
 		if (svc->resolution != PD_RES_ALIAS)
 			add_ports(r, svc);
@@ -144,23 +146,10 @@ struct host_result *pd_host_result_build(struct pd_tx *tx, const char *host)
 	return NULL;
 }
 
-static bool provenance_equal(const struct pd_provenance *a, const struct pd_provenance *b)
-{
-	if (a == b)
-		return true;
-	if (!a || !b || a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++) // strings are interned
-		if (a->keys[i].kind != b->keys[i].kind || a->keys[i].name != b->keys[i].name ||
-		    a->keys[i].ns != b->keys[i].ns || a->keys[i].cluster != b->keys[i].cluster)
-			return false;
-	return true;
-}
-
 bool pd_host_result_equal(const struct host_result *a, const struct host_result *b)
 {
 	if (a->hash != b->hash || a->n_clusters != b->n_clusters || a->n_vhosts != b->n_vhosts ||
-	    a->n_ports != b->n_ports || !provenance_equal(a->prov, b->prov))
+	    a->n_ports != b->n_ports || !pd_provenance_equal(a->prov, b->prov))
 		return false;
 	for (size_t i = 0; i < a->n_clusters; i++)
 		if (a->clusters[i]->name != b->clusters[i]->name || a->clusters[i]->version != b->clusters[i]->version)

@@ -41,9 +41,12 @@ enum pd_type pd_type_find(const char *type_url);
 // Which configuration objects a resource came from: sorted, distinct. Immutable, reference-counted.
 struct pd_provenance {
 	struct pd_obj obj;
+	uint64_t hash; // of long ones, which are shared process-wide; 0 = a short one
 	size_t n;
 	struct pd_key keys[];
 };
+
+bool pd_provenance_equal(const struct pd_provenance *a, const struct pd_provenance *b);
 
 struct pd_resource {
 	struct pd_obj obj;

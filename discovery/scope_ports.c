@@ -66,6 +66,8 @@ void pd_scope_ports_change(struct scope *s, struct family *f, const struct host_
 		} else if (i == nb || before->ports[i] > now->ports[j]) {
 			member_add(group_get(s, now->ports[j++]), f);
 		} else {
+			if (before->service != now->service)
+				group_get(s, now->ports[j])->dirty = true;
 			i++;
 			j++;
 		}
@@ -87,11 +89,49 @@ static void template_free(struct template_result *t)
 	pd_obj_unref(t->prov);
 }
 
-static struct template_result template_result_new(const struct pd_listener_template *t, struct pd_provenance *prov)
+// Takes the reference; returns one to the same listener as other scopes have it.
+static struct pd_resource *share_listener(struct pd_engine *e, struct pd_resource *r)
+{
+	struct shared_listener *s;
+	pthread_mutex_lock(&e->lock);
+	HASH_FIND_PTR(e->shared_listeners, &r->name, s);
+	if (!s) {
+		s = pd_xcalloc(1, sizeof(*s));
+		s->name = pd_intern_ref(r->name);
+		s->resource = pd_resource_ref(r);
+		HASH_ADD_PTR(e->shared_listeners, name, s);
+	} else if (s->resource->version == r->version && pd_provenance_equal(s->resource->prov, r->prov)) {
+		pd_resource_unref(r);
+		r = pd_resource_ref(s->resource);
+	} else {
+		pd_resource_unref(s->resource);
+		s->resource = pd_resource_ref(r);
+	}
+	pthread_mutex_unlock(&e->lock);
+	return r;
+}
+
+void pd_shared_listeners_sweep_locked(struct pd_engine *e, size_t n)
+{
+	struct shared_listener *s = e->shared_sweep ? e->shared_sweep : e->shared_listeners, *next;
+	for (; s && n; n--, s = next) {
+		next = s->hh.next;
+		if (atomic_load(&s->resource->obj.ref.n) > 1)
+			continue;
+		HASH_DEL(e->shared_listeners, s);
+		pd_unintern(s->name);
+		pd_resource_unref(s->resource);
+		free(s);
+	}
+	e->shared_sweep = s;
+}
+
+static struct template_result template_result_new(struct pd_engine *e, const struct pd_listener_template *t,
+						  struct pd_provenance *prov)
 {
 	struct template_result r = {.name = pd_intern(t->msg->name), .prov = pd_obj_ref(prov)};
 	if (!t->n_http) {
-		r.complete = pd_resource_new(PD_LDS, t->msg->name, &t->msg->base, prov);
+		r.complete = share_listener(e, pd_resource_new(PD_LDS, t->msg->name, &t->msg->base, prov));
 		r.version = r.complete->version;
 		return r;
 	}
@@ -141,14 +181,14 @@ static bool same_http(const struct template_result *t, const struct template_res
 }
 
 // Puts the new templates in force and notes what differs.
-static void group_update(struct port_group *g, struct pd_template_vec *v, struct pd_provenance *prov,
-			 struct listener_changes *ch, struct pd_arena *names)
+static void group_update(struct pd_engine *e, struct port_group *g, struct pd_template_vec *v,
+			 struct pd_provenance *prov, struct listener_changes *ch, struct pd_arena *names)
 {
 	struct template_result *old = g->templates.v;
 	size_t n_old = g->templates.n, http_before = 0, http_now = 0;
 	memset(&g->templates, 0, sizeof(g->templates));
 	for (size_t i = 0; i < v->n; i++) {
-		pd_vec_push(&g->templates, template_result_new(&v->v[i], prov));
+		pd_vec_push(&g->templates, template_result_new(e, &v->v[i], prov));
 		struct template_result *t = &g->templates.v[i];
 		if (t->complete) {
 			pd_vec_push(&ch->set, pd_resource_ref(t->complete));
@@ -181,12 +221,14 @@ static void group_build(struct pd_engine *e, struct pass *p, struct port_group *
 		if (svc && pd_service_port(svc, g->port))
 			svcs[n++] = svc;
 	}
+	tx.tokens.n =
+		0; // a change of a service comes by its host unit (scope_ports_change): no need to note each one here
 	pd_sort(svcs, n, sizeof(*svcs), cmp_age);
 	struct pd_template_vec templates = {0};
 	if (n)
 		pd_build_port_listeners(&tx, g->port, svcs, n, &templates);
 	struct pd_provenance *prov = tx_provenance(&tx);
-	group_update(g, &templates, prov, ch, names);
+	group_update(e, g, &templates, prov, ch, names);
 	pd_obj_unref(prov);
 
 	pthread_mutex_lock(&e->lock);

@@ -70,45 +70,6 @@ void tx_issue(struct pd_tx *tx, const struct pd_object *o, const char *field, co
 	pd_issues_add(tx->issues, &issue);
 }
 
-// ---- provenance ----------------------------------------------------------------------------------------------------
-
-static int cmp_key(const void *x, const void *y)
-{
-	const struct pd_key *a = x, *b = y;
-	int c = (a->kind > b->kind) - (a->kind < b->kind);
-	if (!c)
-		c = strcmp(a->ns, b->ns);
-	if (!c)
-		c = strcmp(a->name, b->name);
-	return c ? c : strcmp(a->cluster, b->cluster);
-}
-
-static void provenance_release(struct pd_obj *o)
-{
-	struct pd_provenance *p = (struct pd_provenance *)o;
-	for (size_t i = 0; i < p->n; i++) {
-		pd_unintern(p->keys[i].cluster);
-		pd_unintern(p->keys[i].ns);
-		pd_unintern(p->keys[i].name);
-	}
-	free(p);
-}
-
-struct pd_provenance *tx_provenance(struct pd_tx *tx)
-{
-	pd_sort(tx->used.v, tx->used.n, sizeof(struct pd_key), cmp_key);
-	struct pd_provenance *p = pd_xcalloc(1, sizeof(*p) + tx->used.n * sizeof(p->keys[0]));
-	pd_obj_init(&p->obj, provenance_release);
-	for (size_t i = 0; i < tx->used.n; i++) {
-		const struct pd_key *k = &tx->used.v[i];
-		if (p->n && cmp_key(&p->keys[p->n - 1], k) == 0)
-			continue;
-		p->keys[p->n++] = (struct pd_key){k->kind, pd_intern_ref(k->cluster), pd_intern_ref(k->ns),
-						  pd_intern_ref(k->name)};
-	}
-	return p;
-}
-
 // ---- services ------------------------------------------------------------------------------------------------------
 
 static void *derived(struct pd_tx *tx, enum pd_derived_index index, const char *key)
