@@ -57,13 +57,18 @@ static void drop_locked(struct pd_bodies *b, size_t i)
 	pd_body_unref(gone);
 }
 
-void pd_bodies_expire(struct pd_bodies *b, uint64_t now_ns)
+size_t pd_bodies_expire(struct pd_bodies *b, uint64_t now_ns)
 {
+	size_t before, freed;
+
 	pthread_mutex_lock(&b->lock);
+	before = b->bytes;
 	for (size_t i = b->n; i-- > 0;)
 		if (now_ns > b->v[i]->used_ns + PD_BODY_IDLE_NS)
 			drop_locked(b, i);
+	freed = before - b->bytes;
 	pthread_mutex_unlock(&b->lock);
+	return freed;
 }
 
 void pd_bodies_stats(struct pd_bodies *b, struct pd_bodies_stats *out)

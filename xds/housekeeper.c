@@ -10,7 +10,7 @@
 
 #define TICK_MS 1000 // and never slower than a quarter of the shortest time that is watched
 #define DRAIN_TICK_MS 20
-#define TRIM_MIN (8u << 20)   // bytes of churn that are worth a trim
+#define TRIM_MIN (2u << 20)   // bytes of churn that are worth a trim
 #define TRIM_MAX (512u << 20) // and that are too much to wait for quiet
 
 struct pd_stream **pd_xds_streams(struct pd_xds *x, size_t *n)
@@ -197,7 +197,7 @@ static void *housekeeper_main(void *arg)
 			continue;
 		next_round = now + tick_ns(x);
 		look_after_all(x, now);
-		pd_bodies_expire(x->bodies, now);
+		pd_xds_note_churn(x, pd_bodies_expire(x->bodies, now));
 		trim(x, &t, now);
 	} while (nap(x, min_u64(next_admission, next_round)));
 	return NULL;

@@ -23,7 +23,7 @@
 struct pd_bodies;
 struct pd_bodies *pd_bodies_new(void);
 void pd_bodies_free(struct pd_bodies **);
-void pd_bodies_expire(struct pd_bodies *, uint64_t now_ns);
+size_t pd_bodies_expire(struct pd_bodies *, uint64_t now_ns); // returns the bytes that were dropped
 struct pd_bodies_stats {
 	uint64_t hits, misses;
 	size_t n, bytes;
