@@ -68,7 +68,9 @@ struct pd_gateways {
 	PD_VEC(struct pd_gateway_port *) ports; // in the order of the Gateways
 	PD_VEC(struct pd_gateway_route *) routes;
 };
-const struct pd_gateways *pd_gateways_merge(struct pd_tx *tx);
+// `route` NULL: all. Otherwise what matters for this route configuration: of "https..." only the server that has it, since it
+// shares its routes with nobody (whether it lost its port to another is the listener's business).
+const struct pd_gateways *pd_gateways_merge(struct pd_tx *tx, const char *route);
 const struct pd_gateway_route *pd_gateway_find_route(const struct pd_gateways *g, const char *name); // NULL if none
 
 bool pd_gateway_is_passthrough(const Istio__Server *s);      // TLS that is passed on as it is

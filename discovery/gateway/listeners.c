@@ -102,7 +102,7 @@ static EnvoyListener *to_message(struct pd_tx *tx, const struct entry *e)
 
 void pd_build_gateway_listeners(struct pd_tx *tx, struct pd_listener_vec *out)
 {
-	const struct pd_gateways *g = pd_gateways_merge(tx);
+	const struct pd_gateways *g = pd_gateways_merge(tx, NULL);
 	struct entries entries = {0};
 	for (size_t i = 0; i < g->ports.n; i++) {
 		const struct pd_gateway_port *port = g->ports.v[i];

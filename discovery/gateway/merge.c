@@ -4,6 +4,7 @@
 // configuration. TLS servers share a listener, told apart by SNI, each with routes of its own; a server that names a host
 // which another one has already is dropped, since Envoy would refuse two chains with one match. Everything else that meets on
 // one port and address is a conflict, which the newer one loses.
+#include <stdio.h>
 #include <stdlib.h>
 #include <uthash.h>
 
@@ -24,6 +25,7 @@ struct port_state {
 struct merge {
 	struct pd_tx *tx;
 	struct pd_gateways *out;
+	const char *only;             // "https...": nothing but the server with this route name is of interest
 	struct pd_text_set tls_hosts; // "PORT BIND HOST"
 	struct route_entry *routes;   // by name
 	PD_VEC(struct port_state) states;
@@ -241,15 +243,38 @@ static void add_server(struct merge *m, uint32_t number, const struct pd_gateway
 	}
 }
 
+// `text` goes on with `part` and a dot (or its end): what is behind, or NULL.
+static const char *after(const char *text, const char *part)
+{
+	size_t n = strlen(part);
+	if (!text || strncmp(text, part, n) != 0 || (text[n] && text[n] != '.'))
+		return NULL;
+	return text + n + (text[n] == '.');
+}
+
+// Whether route_name() would make this name, at little cost: a gateway with thousands of certificates asks for as many routes.
+static bool is_named(const char *route, const Istio__Server *s, const struct pd_key *gateway)
+{
+	char number[16];
+	snprintf(number, sizeof(number), "%u", s->port->number);
+	route = after(after(after(after(after(route, "https"), number), s->port->name), gateway->name), gateway->ns);
+	return route && pd_streq(route, pd_or(s->bind, ""));
+}
+
 static void add_gateway(struct merge *m, const struct pd_gateway_pick *pick)
 {
 	struct pd_arena *a = m->tx->arena;
 	const struct pd_key *key = &pick->gateway->key;
-	tx_use(m->tx, pick->gateway);
+	if (!m->only)
+		tx_use(m->tx, pick->gateway);
 	for (size_t i = 0; i < pick->spec->n_servers; i++) {
 		const Istio__Server *spec = pick->spec->servers[i];
 		if (!spec->port)
 			continue; // refused by validation
+		if (m->only && !is_named(m->only, spec, key))
+			continue;
+		if (m->only)
+			tx_use(m->tx, pick->gateway);
 		struct pd_gateway_server base = {.gateway = pick->gateway, .spec = spec};
 		base.gateway_name = pd_arena_printf(a, "%s/%s", key->ns, key->name);
 		base.protocol = pd_protocol_parse(spec->port->protocol);
@@ -266,9 +291,11 @@ static void add_gateway(struct merge *m, const struct pd_gateway_pick *pick)
 	}
 }
 
-const struct pd_gateways *pd_gateways_merge(struct pd_tx *tx)
+const struct pd_gateways *pd_gateways_merge(struct pd_tx *tx, const char *route)
 {
 	struct merge m = {.tx = tx, .out = PD_NEW(tx->arena, struct pd_gateways)};
+	if (pd_has_prefix(route, "https."))
+		m.only = route;
 	struct pd_gateway_picks picks = pd_gateway_select(tx);
 	for (size_t i = 0; i < picks.n; i++)
 		add_gateway(&m, &picks.v[i]);

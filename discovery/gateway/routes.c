@@ -243,7 +243,7 @@ EnvoyRouteConfiguration *pd_build_gateway_routes(struct pd_tx *tx, const char *r
 	EnvoyRouteConfiguration *rc = pb_new(a, &envoy__config__route__v3__route_configuration__descriptor);
 	rc->name = pd_arena_strdup(a, route_name);
 	rc->validate_clusters = pb_bool(a, false);
-	const struct pd_gateway_route *route = pd_gateway_find_route(pd_gateways_merge(tx), route_name);
+	const struct pd_gateway_route *route = pd_gateway_find_route(pd_gateways_merge(tx, route_name), route_name);
 	if (!route)
 		return rc; // asked for by a listener that drains
 	struct build b = {.tx = tx};

@@ -362,6 +362,23 @@ static void tls_options(void **state)
 	expect_in(f, PD_LDS, "0.0.0.0_8443", "\"istio-peer-exchange\",\"h2\",\"http/1.1\"");
 }
 
+static void https_routes_go_by_name(void **state)
+{
+	struct fixture *f = *state;
+	gateway(f, "edge", "g.h", 0,
+		"  - {port: {number: 443, name: a, protocol: HTTPS}, hosts: [a.example.com], tls: {mode: SIMPLE, "
+		"credentialName: a}}\n"
+		"  - {port: {number: 443, name: a.g, protocol: HTTPS}, bind: 10.1.0.9, hosts: [b.example.com], tls: {mode: "
+		"SIMPLE, credentialName: a}}\n");
+	virtual_service(f, "edge", "v", "  hosts: ['*']\n  gateways: [g.h.edge.svc, edge/g.h]\n" TO_WEB);
+	expect_in(f, PD_RDS, "https.443.a.g.h.edge", "a.example.com");
+	expect_not_in(f, PD_RDS, "https.443.a.g.h.edge", "b.example.com");
+	expect_in(f, PD_RDS, "https.443.a.g.g.h.edge.10.1.0.9", "b.example.com");
+	expect_not_in(f, PD_RDS, "https.443.a.g.h.edge.10.1.0.9", "virtual_hosts");
+	expect_not_in(f, PD_RDS, "https.44.a.g.h.edge", "virtual_hosts");
+	expect_not_in(f, PD_RDS, "https.443.a", "virtual_hosts");
+}
+
 static void host_patterns(void **state)
 {
 	const char *hosts[] = {"*", "a.b", "*.b", "long.b", "*.x.b", "b.b"};
@@ -413,6 +430,7 @@ int main(void)
 		TEST(redirect_needs_no_virtual_service),
 		TEST(routes_follow_changes),
 		TEST(tls_options),
+		TEST(https_routes_go_by_name),
 		cmocka_unit_test(host_patterns),
 		cmocka_unit_test(text_sets_grow),
 	};
