@@ -120,12 +120,14 @@ static void dump_named(struct pd_stream *s, enum pd_type t, dump_fn fn, void *ar
 	struct pd_resource *r;
 
 	for (size_t i = 0; w->names && i < w->names->n; i++) {
-		if (w->have[i] == PD_HAVE_NOTHING || w->have[i] == PD_HAVE_REMOVED)
+		uint64_t have = pd_watch_have(w, i);
+
+		if (have == PD_HAVE_NOTHING || have == PD_HAVE_REMOVED)
 			continue;
 		r = set ? pd_obj_ref(pd_set_get(set, w->names->v[i]))
 			: pd_view_resource(s->x->engine, s->view, t, w->names->v[i]);
 		if (r)
-			fn(r, r->version == w->have[i], arg);
+			fn(r, r->version == have, arg);
 		pd_resource_unref(r);
 	}
 	pd_obj_unref(set);

@@ -211,38 +211,40 @@ static int first_request(struct pd_session *s, const struct pd_request *r, const
 		remember_initial(w, c);
 	for (size_t i = 0; i < names->n && w->todo.n < PD_WATCH_TODO_MAX; i++)
 		if (!find_initial(w, names->v[i]) && !(w->sent && pd_set_get(w->sent, names->v[i])))
-			pd_watch_todo(w, names->v[i]);
+			pd_watch_todo(s, r->type, names->v[i]);
 	return PD_OK;
 }
 
 // ---- later requests ----------------------------------------------------------------------------------------------------
 
 // By name → wildcard: what the client has by name is what it has of the whole.
-static void wildcard_on(struct pd_watch *w)
+static void wildcard_on(struct pd_session *s, enum pd_type t)
 {
+	struct pd_watch *w = s->watch[t];
 	size_t n = 0;
 
 	w->wildcard = w->dirty = true;
 	w->initial = pd_xcalloc(w->names->n + 1, sizeof(*w->initial));
 	for (size_t i = 0; i < w->names->n; i++) {
-		if (w->have[i] == PD_HAVE_NOTHING || w->have[i] == PD_HAVE_REMOVED)
-			continue;
-		w->initial[n++] = (struct pd_initial){pd_intern_ref(w->names->v[i]), w->have[i]};
-		w->have[i] = PD_HAVE_NOTHING;
+		uint64_t have = pd_watch_have(w, i);
+
+		if (have != PD_HAVE_NOTHING && have != PD_HAVE_REMOVED)
+			w->initial[n++] = (struct pd_initial){pd_intern_ref(w->names->v[i]), have};
 	}
 	w->n_initial = n;
-	w->sum = 0;
+	pd_have_clear(&w->have, s->env->names[t]);
 	w->must_answer = n == 0;
 }
 
 // Wildcard → by name: of the names that remain the client has what it was sent.
-static void wildcard_off(struct pd_watch *w)
+static void wildcard_off(struct pd_session *s, enum pd_type t)
 {
+	struct pd_watch *w = s->watch[t];
 	struct pd_set *sent = pd_obj_ref(w->sent);
 
 	w->wildcard = false;
 	w->must_answer = false;
-	pd_watch_forget_sent(w);
+	pd_watch_forget_sent(s, t);
 	for (size_t i = 0; i < w->names->n; i++) {
 		struct pd_resource *r = sent ? pd_set_get(sent, w->names->v[i]) : NULL;
 		const struct pd_initial *known = r ? NULL : find_initial(w, w->names->v[i]);
@@ -266,21 +268,21 @@ static int change_subscription(struct pd_session *s, const struct pd_request *r,
 		goto out;
 	pd_watch_set_names(s, r->type, names);
 	if (c->star && !c->unstar && !w->wildcard && pd_types[r->type].wildcard)
-		wildcard_on(w);
+		wildcard_on(s, r->type);
 	else if (c->unstar && w->wildcard)
-		wildcard_off(w);
+		wildcard_off(s, r->type);
 	for (size_t i = 0; i < c->n_add; i++) {
 		at = pd_names_find(w->names, c->add[i]);
 		if (at < 0)
 			continue;
 		if (!w->wildcard)
 			pd_watch_set_have(w, (size_t)at, PD_HAVE_NOTHING);
-		pd_watch_todo(w, w->names->v[at]);
+		pd_watch_todo(s, r->type, w->names->v[at]);
 	}
 	for (size_t i = 0; w->wildcard && i < c->n_del; i++) {
 		at = pd_names_find(before, c->del[i]);
 		if (at >= 0)
-			pd_watch_todo(w, before->v[at]);
+			pd_watch_todo(s, r->type, before->v[at]);
 	}
 out:
 	pd_names_unref(s->env->names[r->type], before);

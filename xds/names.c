@@ -254,7 +254,7 @@ void pd_names_unref(struct pd_names_table *t, struct pd_names *s)
 		pthread_mutex_unlock(&t->lock);
 		return;
 	}
-	PD_ASSERT(!s->subscribers);
+	PD_ASSERT(!s->subscribers && !s->bases);
 	e = s->entry;
 	HASH_DEL(t->sets, e);
 	for (unsigned i = 0; i < e->n_raws; i++) {
@@ -364,4 +364,14 @@ size_t pd_names_visit(struct pd_names_table *t, const char *interned, void (*fn)
 	}
 	pthread_mutex_unlock(&t->lock);
 	return n;
+}
+
+void pd_names_lock(struct pd_names_table *t)
+{
+	pthread_mutex_lock(&t->lock);
+}
+
+void pd_names_unlock(struct pd_names_table *t)
+{
+	pthread_mutex_unlock(&t->lock);
 }

@@ -32,7 +32,7 @@ static inline bool pd_span_is(struct pd_span s, const char *text, size_t n)
 	return s.n == n && __builtin_memcmp(s.p, text, n) == 0;
 }
 
-// Immutable after creation but for `subscribers` and `refs`, which the table's lock guards.
+// Immutable after creation but for `subscribers`, `bases` and `refs`, which the table's lock guards.
 struct pd_names {
 	uint64_t hash;
 	size_t n;
@@ -44,6 +44,7 @@ struct pd_names {
 	uint32_t mask;          // number of slots - 1
 	unsigned refs;
 	struct pd_subscriber *subscribers;
+	struct pd_have_base *bases; // xds/have.c
 	struct pd_names_entry *entry;
 };
 
@@ -85,6 +86,10 @@ void pd_names_subscribe(struct pd_names_table *, struct pd_names *, struct pd_su
 void pd_names_unsubscribe(struct pd_names_table *, struct pd_subscriber *);
 // Calls fn for the subscribers of each set that holds the name, with the table's lock held. Returns how many.
 size_t pd_names_visit(struct pd_names_table *, const char *interned, void (*fn)(void *owner, void *arg), void *arg);
+
+// For what is kept with the sets of a table (xds/have.c).
+void pd_names_lock(struct pd_names_table *);
+void pd_names_unlock(struct pd_names_table *);
 
 // Links, for other lists of subscribers (views); the caller holds the lock that guards the list.
 void pd_subscriber_link(struct pd_subscriber **head, struct pd_subscriber *);

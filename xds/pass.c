@@ -164,9 +164,9 @@ static void compare(struct pd_session *s, const struct pd_watch *w, struct pd_re
 		    struct pd_answer *a)
 {
 	const char *name = w->names->v[i];
-	uint64_t version = r ? r->version : PD_HAVE_REMOVED;
+	uint64_t version = r ? r->version : PD_HAVE_REMOVED, have = pd_watch_have(w, i);
 
-	if (version == w->have[i] && !(again && r)) {
+	if (version == have && !(again && r)) {
 		pd_resource_unref(r);
 		return;
 	}
@@ -176,8 +176,8 @@ static void compare(struct pd_session *s, const struct pd_watch *w, struct pd_re
 		add_removed(a, name);
 	else
 		return;
-	if (w->have[i] != PD_HAVE_NOTHING)
-		a->version -= pd_weight(name, w->have[i]);
+	if (have != PD_HAVE_NOTHING)
+		a->version -= pd_weight(name, have);
 	a->version += pd_weight(name, version);
 	if (a->type == PD_CDS && r)
 		pd_vec_push(&a->rewarm, pd_intern_ref(name));
@@ -229,7 +229,7 @@ static void collect_named(struct pd_session *s, const struct pd_watch *w, const 
 			pd_vec_push(&again, (size_t)at);
 	if (again.n)
 		qsort(again.v, again.n, sizeof(*again.v), cmp_index);
-	a->version = w->sum;
+	a->version = w->have.sum;
 	if (all) {
 		look_at_all(s, w, set, again.v, again.n, rewarm && rewarm->rewarm_all, a);
 	} else {
@@ -366,8 +366,7 @@ static void rewarm_endpoints(struct pd_session *s, const struct pd_answer *a)
 	if (!w || !w->names)
 		return;
 	if (a->rewarm_all) {
-		for (size_t i = 0; i < w->names->n; i++)
-			pd_watch_set_have(w, i, PD_HAVE_NOTHING);
+		pd_have_clear(&w->have, s->env->names[PD_EDS]);
 		w->dirty = w->all = true;
 		pd_watch_clear_todo(w);
 		return;
@@ -377,13 +376,16 @@ static void rewarm_endpoints(struct pd_session *s, const struct pd_answer *a)
 		if (at < 0)
 			continue;
 		pd_watch_set_have(w, (size_t)at, PD_HAVE_NOTHING);
-		pd_watch_todo(w, a->rewarm.v[i]);
+		pd_watch_todo(s, PD_EDS, a->rewarm.v[i]);
 	}
+	pd_have_settle(&w->have, s->env->names[PD_EDS], w->names);
 }
 
-static void commit_wildcard(struct pd_watch *w, const struct pd_answer *a)
+static void commit_wildcard(struct pd_session *s, const struct pd_answer *a)
 {
-	pd_watch_forget_sent(w);
+	struct pd_watch *w = s->watch[a->type];
+
+	pd_watch_forget_sent(s, a->type);
 	w->sent = pd_obj_ref(a->set);
 	for (size_t i = 0; i < a->leaving.n; i++)
 		pd_vec_push(&w->leaving,
@@ -391,8 +393,9 @@ static void commit_wildcard(struct pd_watch *w, const struct pd_answer *a)
 	pd_watch_clear_initial(w);
 }
 
-static void commit_named(struct pd_watch *w, const struct pd_answer *a)
+static void commit_named(struct pd_session *s, const struct pd_answer *a)
 {
+	struct pd_watch *w = s->watch[a->type];
 	long at;
 
 	for (size_t i = 0; i < a->res.n; i++) {
@@ -405,6 +408,7 @@ static void commit_named(struct pd_watch *w, const struct pd_answer *a)
 		PD_ASSERT(at >= 0);
 		pd_watch_set_have(w, (size_t)at, PD_HAVE_REMOVED);
 	}
+	pd_have_settle(&w->have, s->env->names[a->type], w->names);
 }
 
 uint64_t pd_session_commit(struct pd_session *s, const struct pd_answer *a)
@@ -412,9 +416,9 @@ uint64_t pd_session_commit(struct pd_session *s, const struct pd_answer *a)
 	struct pd_watch *w = s->watch[a->type];
 
 	if (a->set)
-		commit_wildcard(w, a);
+		commit_wildcard(s, a);
 	else
-		commit_named(w, a);
+		commit_named(s, a);
 	w->dirty = a->keeps_dirty;
 	w->all = w->must_answer = false;
 	pd_watch_clear_todo(w);

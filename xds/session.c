@@ -48,11 +48,6 @@ uint64_t pd_nonce_parse(const struct pd_session_env *env, struct pd_span text)
 	return pd_span_is(text, want, strlen(want)) ? v : 0;
 }
 
-uint64_t pd_weight(const char *interned, uint64_t version)
-{
-	return pd_hash_mix(pd_intern_hash(interned), version);
-}
-
 // ---- watches -----------------------------------------------------------------------------------------------------------
 
 struct pd_watch *pd_watch_new(struct pd_session *s, enum pd_type t)
@@ -81,8 +76,10 @@ void pd_watch_clear_initial(struct pd_watch *w)
 	w->n_initial = 0;
 }
 
-void pd_watch_forget_sent(struct pd_watch *w)
+void pd_watch_forget_sent(struct pd_session *s, enum pd_type t)
 {
+	struct pd_watch *w = s->watch[t];
+
 	pd_obj_unref(w->sent);
 	w->sent = NULL;
 	for (size_t i = 0; i < w->leaving.n; i++) {
@@ -90,9 +87,7 @@ void pd_watch_forget_sent(struct pd_watch *w)
 		pd_resource_unref(w->leaving.v[i].r);
 	}
 	pd_vec_free(&w->leaving);
-	for (size_t i = 0; w->names && i < w->names->n; i++)
-		w->have[i] = PD_HAVE_NOTHING;
-	w->sum = 0;
+	pd_have_clear(&w->have, s->env->names[t]);
 }
 
 void pd_watch_delete(struct pd_session *s, enum pd_type t)
@@ -101,55 +96,46 @@ void pd_watch_delete(struct pd_session *s, enum pd_type t)
 
 	if (!w)
 		return;
+	pd_watch_forget_sent(s, t);
 	s->watch[t] = NULL;
-	pd_watch_forget_sent(w);
 	pd_watch_clear_todo(w);
 	pd_watch_clear_initial(w);
 	pd_names_unsubscribe(s->env->names[t], &w->sub);
 	pd_names_unref(s->env->names[t], w->names);
-	free(w->have);
 	free(w->error);
 	free(w);
 }
 
-void pd_watch_set_have(struct pd_watch *w, size_t i, uint64_t version)
-{
-	const char *name = w->names->v[i];
-
-	if (w->have[i] != PD_HAVE_NOTHING)
-		w->sum -= pd_weight(name, w->have[i]);
-	if (version != PD_HAVE_NOTHING)
-		w->sum += pd_weight(name, version);
-	w->have[i] = version;
-}
-
 void pd_watch_set_names(struct pd_session *s, enum pd_type t, struct pd_names *names)
 {
+	struct pd_names_table *table = s->env->names[t];
 	struct pd_watch *w = s->watch[t];
 	struct pd_names *old = w->names;
-	uint64_t *had = w->have;
+	struct pd_have had = w->have;
 
 	if (old == names) {
-		pd_names_unref(s->env->names[t], names);
+		pd_names_unref(table, names);
 		return;
 	}
-	pd_names_unsubscribe(s->env->names[t], &w->sub);
+	pd_names_unsubscribe(table, &w->sub);
 	w->names = names;
-	w->have = pd_xcalloc(names->n + 1, sizeof(*w->have));
-	w->sum = 0;
-	for (size_t i = 0, j = 0; i < names->n; i++) {
-		while (old && j < old->n && old->v[j] != names->v[i] && strcmp(old->v[j], names->v[i]) < 0)
+	w->have = (struct pd_have){0};
+	for (size_t i = 0, j = 0; i < names->n && (had.base || had.own); i++) {
+		while (j < old->n && old->v[j] != names->v[i] && strcmp(old->v[j], names->v[i]) < 0)
 			j++;
-		if (old && j < old->n && old->v[j] == names->v[i] && had[j] != PD_HAVE_NOTHING)
-			pd_watch_set_have(w, i, had[j]);
+		if (j < old->n && old->v[j] == names->v[i])
+			pd_watch_set_have(w, i, pd_have_get(&had, j));
 	}
-	free(had);
-	pd_names_subscribe(s->env->names[t], names, &w->sub);
-	pd_names_unref(s->env->names[t], old);
+	pd_have_settle(&w->have, table, names);
+	pd_have_clear(&had, table);
+	pd_names_subscribe(table, names, &w->sub);
+	pd_names_unref(table, old);
 }
 
-void pd_watch_todo(struct pd_watch *w, const char *interned)
+void pd_watch_todo(struct pd_session *s, enum pd_type t, const char *interned)
 {
+	struct pd_watch *w = s->watch[t];
+
 	w->dirty = true;
 	if (w->all)
 		return;
@@ -159,7 +145,7 @@ void pd_watch_todo(struct pd_watch *w, const char *interned)
 	if (w->todo.n >= PD_WATCH_TODO_MAX) {
 		pd_watch_clear_todo(w);
 		if (w->wildcard) // its list is of names to be sent again: send everything again
-			pd_watch_forget_sent(w);
+			pd_watch_forget_sent(s, t);
 		else
 			w->all = true;
 		return;
@@ -198,10 +184,17 @@ void pd_session_free(struct pd_session *s)
 int pd_session_request(struct pd_session *s, const struct pd_request *r, enum pd_request_kind *kind,
 		       struct pb_error *err)
 {
+	struct pd_watch *w;
+	int rc;
+
 	*kind = PD_REQ_IGNORED;
 	if (r->type == PD_TYPE_COUNT)
 		return PD_OK;
-	return s->delta ? pd_delta_request(s, r, kind, err) : pd_sotw_request(s, r, kind, err);
+	rc = s->delta ? pd_delta_request(s, r, kind, err) : pd_sotw_request(s, r, kind, err);
+	w = s->watch[r->type];
+	if (w && w->names)
+		pd_have_settle(&w->have, s->env->names[r->type], w->names);
+	return rc;
 }
 
 void pd_session_mark_type(struct pd_session *s, enum pd_type t)
@@ -226,7 +219,7 @@ void pd_session_mark_name(struct pd_session *s, enum pd_type t, const char *inte
 	if (w->wildcard)
 		w->dirty = true;
 	else if (w->names && pd_names_index(w->names, interned) >= 0)
-		pd_watch_todo(w, interned);
+		pd_watch_todo(s, t, interned);
 }
 
 bool pd_session_has_work(const struct pd_session *s)

@@ -18,6 +18,7 @@
 
 #include "base/vec.h"
 #include "discovery/engine.h"
+#include "xds/have.h"
 #include "xds/names.h"
 #include "xds/request.h"
 
@@ -38,9 +39,6 @@ void pd_session_env_free(struct pd_session_env *);
 void pd_nonce_text(const struct pd_session_env *, uint64_t nonce, char out[PD_NONCE_TEXT]);
 uint64_t pd_nonce_parse(const struct pd_session_env *, struct pd_span text); // 0: not one of ours
 
-#define PD_HAVE_NOTHING 0u         // in pd_watch.have: never sent, or to be sent again
-#define PD_HAVE_REMOVED UINT64_MAX // told that there is no such resource
-
 struct pd_watch {
 	// What the client wants.
 	bool wildcard;            // everything of the type
@@ -48,10 +46,9 @@ struct pd_watch {
 	struct pd_subscriber sub; // membership in names
 	struct pd_raw_key raw;    // of the request that named them (state of the world)
 
-	// What it was sent. Wildcard: `sent`, plus `leaving`. By name: `have`, a version for each of names.
+	// What it was sent. Wildcard: `sent`, plus `leaving`. By name: `have`, for each of names.
 	struct pd_set *sent;
-	uint64_t *have;
-	uint64_t sum;             // over names and versions in `have`: the version of what the client has
+	struct pd_have have;
 	struct pd_initial {       // delta: what the client says it has, until the first answer; sorted by name
 		const char *name; // interned
 		uint64_t version;
@@ -124,11 +121,17 @@ void pd_watch_delete(struct pd_session *, enum pd_type);
 void pd_watch_acked(struct pd_session *, struct pd_watch *, const struct pd_request *);
 // Replaces the names (takes the reference). Versions of names that stay are kept.
 void pd_watch_set_names(struct pd_session *, enum pd_type, struct pd_names *);
-void pd_watch_set_have(struct pd_watch *, size_t i, uint64_t version);
-void pd_watch_forget_sent(struct pd_watch *); // the client is taken to have nothing
-void pd_watch_todo(struct pd_watch *, const char *interned);
+static inline uint64_t pd_watch_have(const struct pd_watch *w, size_t i)
+{
+	return pd_have_get(&w->have, i);
+}
+static inline void pd_watch_set_have(struct pd_watch *w, size_t i, uint64_t version)
+{
+	pd_have_set(&w->have, w->names, i, version);
+}
+void pd_watch_forget_sent(struct pd_session *, enum pd_type); // the client is taken to have nothing
+void pd_watch_todo(struct pd_session *, enum pd_type, const char *interned);
 void pd_watch_clear_todo(struct pd_watch *);
 void pd_watch_clear_initial(struct pd_watch *);
-uint64_t pd_weight(const char *interned, uint64_t version); // what a resource adds to a sum
 
 #endif

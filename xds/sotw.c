@@ -91,9 +91,9 @@ static int change_names(struct pd_session *s, const struct pd_request *r, enum p
 		*kind = PD_REQ_UNSUBSCRIBE;
 	pd_watch_set_names(s, r->type, names);
 	for (size_t i = 0; i < names->n; i++) {
-		if (w->have[i] != PD_HAVE_NOTHING)
+		if (pd_watch_have(w, i) != PD_HAVE_NOTHING)
 			continue;
-		pd_watch_todo(w, names->v[i]);
+		pd_watch_todo(s, r->type, names->v[i]);
 		*kind = PD_REQ_SUBSCRIBE;
 	}
 	return PD_OK;
