@@ -5,6 +5,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FLOOR = os.path.join(HERE, "floor.json")
 EQUAL = os.path.join(HERE, "scenarios.txt")
 
+RETRIES_MAX = 3  # scenarios; if more fail it is no accident
+
+
+def complaint(log):
+    """The end of a server's log if it tells of a bug (an assertion, a sanitizer's report); else None."""
+    if not os.path.exists(log):
+        return None
+    with open(log, errors="replace") as f:
+        text = f.read()
+    return text[-3000:] if any(sign in text for sign in ("Sanitizer", "runtime error:", "assert")) else None
+
 
 class Run:
     """One recording of scenarios with pilotd."""
@@ -16,29 +27,43 @@ class Run:
 
     def record(self, scenarios, out, source=None):
         """Into out/SCENARIO/NODE.json. Returns what could not be recorded, one line each."""
+        begin = time.monotonic()
+        failed = self.record_once(scenarios, out, source or self.oracle)
+        # Ports are chosen free, but others may take them before the server does: what failed has a second chance.
+        again = [s for s in scenarios if any(line.startswith(s + ":") for line in failed)]
+        if again and len(again) <= RETRIES_MAX:
+            for line in failed:
+                print(f"once more: {line}")
+            bugs = self.complaints(again, out)
+            failed = bugs + self.record_once(again, out, source or self.oracle)
+        print(f"{len(scenarios)} scenarios recorded in {time.monotonic() - begin:.0f} s")
+        return failed + self.complaints(scenarios, out)
+
+    @staticmethod
+    def complaints(scenarios, out):
+        """Where the server found a bug of its own; maybe after the last answer."""
+        found = []
+        for s in scenarios:
+            said = complaint(os.path.join(out, s, "server.log"))
+            if said:
+                found.append(f"{s}: pilotd complained about itself:\n{said}")
+        return found
+
+    def record_once(self, scenarios, out, source):
         # oracle_run.py takes one after another: each of our jobs gets a folder with its share of them.
-        begin, running = time.monotonic(), []
+        running = []
         with tempfile.TemporaryDirectory() as tmp:
             for j in range(self.jobs):
                 share = os.path.join(tmp, str(j))
                 os.mkdir(share)
                 for s in scenarios[j::self.jobs]:
-                    os.symlink(os.path.abspath(os.path.join(source or self.oracle, s)), os.path.join(share, s))
+                    os.symlink(os.path.abspath(os.path.join(source, s)), os.path.join(share, s))
                 args = [sys.executable, os.path.join(self.tools, "oracle_run.py"), "--server", f"{self.pilotd} discovery",
                         "--scenarios", share, "--out", out, "--descriptors", self.descriptors,
                         "--timeout", str(self.timeout)]
                 running.append(subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
             failed = [line for p in running for line in p.communicate()[0].splitlines()]
-            failed += [f"oracle_run.py ended with {p.returncode}" for p in running if p.returncode not in (0, 1)]
-        print(f"{len(scenarios)} scenarios recorded in {time.monotonic() - begin:.0f} s")
-        for s in scenarios:  # a sanitizer's report ends the server, but maybe after the last answer
-            log = os.path.join(out, s, "server.log")
-            if os.path.exists(log):
-                with open(log, errors="replace") as f:
-                    text = f.read()
-                if any(sign in text for sign in ("Sanitizer", "runtime error:", "assertion", "Assertion")):
-                    failed.append(f"{s}: pilotd complained about itself:\n{text[-3000:]}")
-        return failed
+        return failed + [f"oracle_run.py ended with {p.returncode}" for p in running if p.returncode not in (0, 1)]
 
     def compare(self, out, *options):
         """The result of xds_compare.py as JSON."""
