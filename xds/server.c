@@ -34,7 +34,7 @@ void pd_xds_config_defaults(struct pd_xds_config *c)
 		.push_threads = (unsigned)clamp(cpus, 2, 16),
 		.max_streams = 100000,
 		.max_message = 4 * 1024 * 1024,
-		.streams_per_second = 20.0 * (double)clamp(15 + 5 * cpus, 15, 100),
+		.streams_per_second = 40.0 * (double)clamp(15 + 5 * cpus, 15, 100),
 		.admission_ms = 1000,
 		.requests_per_second = 100,
 		.requests_burst = 1000,

@@ -28,7 +28,7 @@ struct pd_xds_config {
 	// what clients may do
 	size_t max_streams;        // [100000] of the server; beyond it ResourceExhausted
 	size_t max_message;        // [4 MiB] bytes of a request
-	double streams_per_second; // [20 x istiod's 15+5*CPUs (at most 100): a new stream costs us a fraction of what it costs
+	double streams_per_second; // [40 x istiod's 15+5*CPUs (at most 100): a new stream costs us a fraction of what it costs
 				   // istiod] 0 = unlimited. PILOT_MAX_REQUESTS_PER_SECOND
 	double streams_burst;       // [one second's worth]
 	uint64_t admission_ms;      // [1000] a new stream waits so long at most, then ResourceExhausted

@@ -20,7 +20,7 @@ static struct pd_names *names;
 static int setup(void **state)
 {
 	struct pd_span v[N];
-	static char text[N][8];
+	static char text[N][16];
 
 	(void)state;
 	for (int i = 0; i < N; i++) {
