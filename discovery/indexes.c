@@ -279,8 +279,10 @@ static void dr_by_host(const struct pd_object *o, pd_emit_key emit, void *ctx)
 
 static void dr_wildcard(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
-	if (*((const Istio__DestinationRule *)o->spec)->host == '*')
+	if (*((const Istio__DestinationRule *)o->spec)->host == '*') {
 		emit(ctx, o->key.ns);
+		emit(ctx, ""); // whether there are any at all: saves a look into each namespace
+	}
 }
 
 static bool in_mesh(const Istio__VirtualService *v)
@@ -346,15 +348,57 @@ static void vs_client_labels(const struct pd_object *o, pd_emit_key emit, void *
 		emit(ctx, "");
 }
 
+// failoverPriority compares labels of client and endpoint: "KEY" or "KEY=VALUE". What says where the proxy is, and not what
+// it is, is read by other ways.
+static bool emit_failover(char *const *priority, size_t n, pd_emit_key emit, void *ctx)
+{
+	for (size_t i = 0; i < n; i++) {
+		char key[256];
+		size_t len = strcspn(priority[i], "=");
+
+		if (len >= sizeof(key) || pd_has_prefix(priority[i], "topology.") ||
+		    pd_has_prefix(priority[i], "kubernetes.io/hostname"))
+			continue;
+		memcpy(key, priority[i], len);
+		key[len] = 0;
+		emit(ctx, key);
+	}
+	return n > 0;
+}
+
+static bool policy_client_labels(const Istio__LoadBalancerSettings *lb, pd_emit_key emit, void *ctx)
+{
+	bool any = false;
+
+	if (lb && lb->locality_lb_setting)
+		any |= emit_failover(lb->locality_lb_setting->failover_priority,
+				     lb->locality_lb_setting->n_failover_priority, emit, ctx);
+	if (lb && lb->zone_aware_lb_setting)
+		any |= emit_failover(lb->zone_aware_lb_setting->failover_priority,
+				     lb->zone_aware_lb_setting->n_failover_priority, emit, ctx);
+	return any;
+}
+
+static bool traffic_client_labels(const Istio__TrafficPolicy *t, pd_emit_key emit, void *ctx)
+{
+	bool any = t && policy_client_labels(t->load_balancer, emit, ctx);
+
+	for (size_t i = 0; t && i < t->n_port_level_settings; i++)
+		any |= policy_client_labels(t->port_level_settings[i]->load_balancer, emit, ctx);
+	return any;
+}
+
 static void dr_client_labels(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
 	const Istio__DestinationRule *d = (const Istio__DestinationRule *)o->spec;
+	bool any = traffic_client_labels(d->traffic_policy, emit, ctx);
 
-	if (!d->workload_selector)
-		return;
-	for (size_t i = 0; i < d->workload_selector->n_match_labels; i++)
+	for (size_t i = 0; i < d->n_subsets; i++)
+		any |= traffic_client_labels(d->subsets[i]->traffic_policy, emit, ctx);
+	for (size_t i = 0; d->workload_selector && i < d->workload_selector->n_match_labels; i++)
 		emit(ctx, d->workload_selector->match_labels[i]->key);
-	emit(ctx, "");
+	if (any || d->workload_selector)
+		emit(ctx, "");
 }
 
 static void vs_by_gateway(const struct pd_object *o, pd_emit_key emit, void *ctx)

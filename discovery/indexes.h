@@ -20,7 +20,7 @@ enum pd_index_id {
 	PD_IX_SE_BY_SELECTOR, // ServiceEntry, "NS/KEY=VALUE", first workloadSelector pair; "NS/" if it has none
 	// Istio networking
 	PD_IX_DR_BY_HOST,    // DestinationRule, "HOST" (expanded, wildcards as written)
-	PD_IX_DR_WILDCARD,   // DestinationRule with a wildcard host, "NS"
+	PD_IX_DR_WILDCARD,   // DestinationRule with a wildcard host, "NS" and ""
 	PD_IX_VS_BY_HOST,    // VirtualService bound to mesh, "HOST" each host, expanded, wildcards as written
 	PD_IX_VS_WILDCARD,   // VirtualService bound to mesh with a wildcard host, ""
 	PD_IX_VS_BY_GATEWAY, // VirtualService, "NS/NAME" of each gateway, expanded; not "mesh"

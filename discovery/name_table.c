@@ -114,7 +114,7 @@ static void add_service(struct pd_tx *tx, const struct pd_service *svc, void *ar
 
 ProtobufCMessage *pd_build_name_table(struct pd_tx *tx)
 {
-	if (!tx->view || !tx->view->dns_capture)
+	if (!tx->key->dns_capture)
 		return NULL;
 	Istio__NameTable *t = PB_NEW(tx->arena, Istio__NameTable, istio__name_table);
 	tx_each_service(tx, add_service, t);

@@ -25,6 +25,10 @@ static bool key_equal(const struct pd_proxy_key *a, const struct pd_proxy_key *b
 	return a->type == b->type && a->ns == b->ns && a->dns_domain == b->dns_domain && a->cluster == b->cluster &&
 	       a->network == b->network && a->network_view == b->network_view && a->caps == b->caps &&
 	       a->ipv4 == b->ipv4 && a->ipv6 == b->ipv6 && a->interception == b->interception &&
+	       a->idle_timeout == b->idle_timeout && a->proxy_config == b->proxy_config &&
+	       a->unprivileged_pod == b->unprivileged_pod && a->http10 == b->http10 &&
+	       a->dns_capture == b->dns_capture && a->dns_auto_allocate == b->dns_auto_allocate &&
+	       memcmp(a->reserved_ports, b->reserved_ports, sizeof(a->reserved_ports)) == 0 &&
 	       labels_equal(&a->labels, &b->labels);
 }
 
@@ -112,7 +116,8 @@ static struct scope *scope_new_locked(struct pd_engine *e, const struct pd_proxy
 	s->key.locality = pd_intern("");
 	s->key.node = pd_intern("");
 	s->key.labels = labels_copy(&key->labels);
-	const char *const strings[] = {key->ns, key->dns_domain, key->cluster, key->network, key->network_view};
+	const char *const strings[] = {key->ns,           key->dns_domain,   key->cluster,     key->network,
+				       key->network_view, key->idle_timeout, key->proxy_config};
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		pd_intern_ref(strings[i]);
 	pthread_mutex_init(&s->lock, NULL);
@@ -179,8 +184,9 @@ static void scope_free_locked(struct pd_engine *e, struct scope *s)
 	pd_obj_unref(s->clusters);
 	pd_obj_unref(s->static_clusters);
 	pd_obj_unref(s->listeners);
-	const char *const strings[] = {s->key.ns,           s->key.dns_domain, s->key.cluster, s->key.network,
-				       s->key.network_view, s->key.locality,   s->key.node};
+	const char *const strings[] = {s->key.ns,      s->key.dns_domain,   s->key.cluster,
+				       s->key.network, s->key.network_view, s->key.locality,
+				       s->key.node,    s->key.idle_timeout, s->key.proxy_config};
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		pd_unintern(strings[i]);
 	labels_free(&s->key.labels);

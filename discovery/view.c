@@ -239,12 +239,14 @@ static uint32_t parse_capabilities(const struct parse *p, const Envoy__Config__C
 static int parse_proxy_config(struct parse *p)
 {
 	const Google__Protobuf__Struct *s = pb_struct_get_struct(p->meta, "PROXY_CONFIG");
-	if (!s || !s->n_fields)
+	if (!s || !s->n_fields) {
+		p->view->key.proxy_config = pd_intern("");
 		return PD_OK;
+	}
 	struct pd_buf b = {0};
 	int rc = pd_codec_encode(&b, s, 0);
 	if (rc == PD_OK)
-		p->view->proxy_config = pd_arena_strdup(p->a, b.p);
+		p->view->key.proxy_config = pd_intern(b.p);
 	else
 		rc = fail(p, "PROXY_CONFIG in node metadata is nested too deeply%s", "");
 	pd_buf_free(&b);
@@ -269,14 +271,14 @@ static int parse_metadata(struct parse *p, const Envoy__Config__Core__V3__Node *
 	v->istio_version = copy_interned(meta_string(p, "ISTIO_VERSION"));
 	v->key.node = copy_interned(meta_string(p, "NODE_NAME"));
 	v->workload_name = copy_interned(meta_string(p, "WORKLOAD_NAME"));
-	v->unprivileged_pod = meta_bool(p, "UNPRIVILEGED_POD");
-	v->http10 = meta_bool(p, "HTTP10");
-	v->dns_capture = meta_bool(p, "DNS_CAPTURE");
-	v->dns_auto_allocate = !pb_struct_get(p->meta, "DNS_AUTO_ALLOCATE") || meta_bool(p, "DNS_AUTO_ALLOCATE");
+	v->key.unprivileged_pod = meta_bool(p, "UNPRIVILEGED_POD");
+	v->key.http10 = meta_bool(p, "HTTP10");
+	v->key.dns_capture = meta_bool(p, "DNS_CAPTURE");
+	v->key.dns_auto_allocate = !pb_struct_get(p->meta, "DNS_AUTO_ALLOCATE") || meta_bool(p, "DNS_AUTO_ALLOCATE");
 	const char *idle = meta_string(p, "IDLE_TIMEOUT");
-	v->idle_timeout = idle ? pd_arena_strdup(p->a, idle) : NULL;
+	v->key.idle_timeout = copy_interned(idle);
 	for (size_t i = 0; i < sizeof(port_keys) / sizeof(port_keys[0]); i++)
-		v->reserved_ports[i] = meta_port(p, port_keys[i]);
+		v->key.reserved_ports[i] = meta_port(p, port_keys[i]);
 	int rc = parse_proxy_config(p);
 	if (rc == PD_OK)
 		rc = parse_labels(p, node);
@@ -298,15 +300,15 @@ static void canonical(const struct pd_view *v, struct pd_buf *b)
 	pd_buf_printf(b, "%d|%s|%s|%s|%s|%s|%s|%u|%d%d%d|", k->type, k->ns, k->dns_domain, k->cluster, k->network,
 		      k->network_view, k->locality, k->caps, k->ipv4, k->ipv6, k->interception);
 	pd_buf_printf(b, "%s|%s|%s|%s|%s|%s|%s|%d%d%d%d|%s|", v->service_account, v->mesh_id, v->istio_version,
-		      v->key.node, v->workload_name, v->canonical_name, v->canonical_revision, v->unprivileged_pod,
-		      v->http10, v->dns_capture, v->dns_auto_allocate, pd_or(v->idle_timeout, "-"));
-	for (size_t i = 0; i < sizeof(v->reserved_ports) / sizeof(v->reserved_ports[0]); i++)
-		pd_buf_printf(b, "%u,", v->reserved_ports[i]);
+		      v->key.node, v->workload_name, v->canonical_name, v->canonical_revision, v->key.unprivileged_pod,
+		      v->key.http10, v->key.dns_capture, v->key.dns_auto_allocate, v->key.idle_timeout);
+	for (size_t i = 0; i < sizeof(v->key.reserved_ports) / sizeof(v->key.reserved_ports[0]); i++)
+		pd_buf_printf(b, "%u,", v->key.reserved_ports[i]);
 	for (size_t i = 0; i < v->n_ips; i++)
 		pd_buf_printf(b, "|ip=%s", v->ips[i]);
 	for (size_t i = 0; i < v->labels.n; i++)
 		pd_buf_printf(b, "|%s=%s", v->labels.v[i].key, v->labels.v[i].value);
-	pd_buf_printf(b, "|%s|%s", pd_or(v->proxy_config, ""), pd_or(v->metadata, ""));
+	pd_buf_printf(b, "|%s|%s", v->key.proxy_config, pd_or(v->metadata, ""));
 }
 
 bool pd_view_equal(const struct pd_view *a, const struct pd_view *b)
@@ -325,10 +327,10 @@ bool pd_view_equal(const struct pd_view *a, const struct pd_view *b)
 static void view_release(struct pd_obj *o)
 {
 	struct pd_view *v = (struct pd_view *)o;
-	const char *interned[] =
-		{v->key.ns,        v->key.dns_domain,  v->key.cluster,       v->key.network,   v->key.network_view,
-		 v->key.locality,  v->service_account, v->mesh_id,           v->istio_version, v->key.node,
-		 v->workload_name, v->canonical_name,  v->canonical_revision};
+	const char *interned[] = {v->key.ns,           v->key.dns_domain, v->key.cluster,       v->key.network,
+				  v->key.network_view, v->key.locality,   v->key.idle_timeout,  v->key.proxy_config,
+				  v->service_account,  v->mesh_id,        v->istio_version,     v->key.node,
+				  v->workload_name,    v->canonical_name, v->canonical_revision};
 	for (size_t i = 0; i < sizeof(interned) / sizeof(interned[0]); i++)
 		pd_unintern(interned[i]);
 	for (size_t i = 0; i < v->labels.n; i++) {

@@ -47,6 +47,10 @@ struct pd_proxy_key { // also the head of struct pd_view; strings interned
 	uint32_t caps;            // enum pd_capability bits
 	bool ipv4, ipv6;          // address families of the proxy
 	enum pd_interception interception;
+	const char *idle_timeout;   // IDLE_TIMEOUT as written; "" = none
+	const char *proxy_config;   // PROXY_CONFIG as canonical JSON; "" = none
+	uint32_t reserved_ports[4]; // ENVOY_STATUS_PORT, ENVOY_PROMETHEUS_PORT, ...; 0 = none
+	bool unprivileged_pod, http10, dns_capture, dns_auto_allocate;
 	struct pd_labels labels; // scopes: the labels that some rule selects clients by (sourceLabels); views: none
 };
 
@@ -58,13 +62,9 @@ struct pd_view {
 	const char *const *ips; // own addresses, only where a rule reads them (headless services); else none
 	const char *service_account, *mesh_id, *istio_version, *workload_name;
 	const char *canonical_name, *canonical_revision;
-	bool unprivileged_pod, http10, dns_capture, dns_auto_allocate;
-	const char *idle_timeout;   // IDLE_TIMEOUT as written, or NULL
-	uint32_t reserved_ports[6]; // ENVOY_STATUS_PORT, ENVOY_PROMETHEUS_PORT, ...; 0 = none
-	const char *proxy_config;   // PROXY_CONFIG as canonical JSON, or NULL
-	const char *metadata;       // remaining metadata that some rule reads, canonical JSON, or NULL
-	uint64_t hash;              // over all of the above
-	struct view_state *state;   // the engine's; NULL before it is interned
+	const char *metadata;     // remaining metadata that some rule reads, canonical JSON, or NULL
+	uint64_t hash;            // over all of the above
+	struct view_state *state; // the engine's; NULL before it is interned
 	struct pd_arena arena;
 };
 

@@ -234,6 +234,8 @@ static struct object_vec rules_for_host(struct pd_tx *tx, const char *ns, const 
 	collect(tx, tx_posting(tx, PD_IX_DR_BY_HOST, host), ns, pool, &exact);
 	if (exact.n)
 		return exact;
+	if (!tx_posting(tx, PD_IX_DR_WILDCARD, "")->n)
+		return best; // the usual case, noted as one token and not as one for each namespace
 	collect(tx, tx_posting(tx, PD_IX_DR_WILDCARD, ns), ns, pool, &wild);
 	const char *pattern = NULL;
 	for (size_t i = 0; i < wild.n; i++) {

@@ -106,7 +106,7 @@ void pd_build_gateway_listeners(struct pd_tx *tx, struct pd_listener_vec *out)
 	struct entries entries = {0};
 	for (size_t i = 0; i < g->ports.n; i++) {
 		const struct pd_gateway_port *port = g->ports.v[i];
-		if (tx->view->unprivileged_pod && port->number < FIRST_UNPRIVILEGED_PORT)
+		if (tx->key->unprivileged_pod && port->number < FIRST_UNPRIVILEGED_PORT)
 			continue; // the process may not bind to it
 		struct entry *e = need_entry(tx, &entries, port);
 		if (e)

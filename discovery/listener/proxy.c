@@ -13,8 +13,8 @@ typedef Istio__ProxyConfig__ConnectionSettings ConnectionSettings;
 
 const Istio__ProxyConfig *pd_proxy_config(struct pd_tx *tx)
 {
-	const char *text = tx->view ? tx->view->proxy_config : NULL;
-	if (text) {
+	const char *text = tx->key->proxy_config;
+	if (!pd_empty(text)) {
 		struct pd_codec codec = {.arena = tx->arena, .policy = PD_CODEC_LENIENT};
 		void *pc = NULL;
 		// A field that does not decode is left out; the rest of what the proxy says holds.
@@ -77,21 +77,21 @@ const ConnectionSettings *pd_connection_settings(struct pd_tx *tx, const Istio__
 
 Google__Protobuf__Duration *pd_proxy_idle_timeout(struct pd_tx *tx)
 {
-	const char *text = tx->view ? tx->view->idle_timeout : NULL;
+	const char *text = tx->key->idle_timeout;
 	int64_t ns;
-	if (!text || pd_parse_go_duration(text, &ns) != PD_OK)
+	if (pd_empty(text) || pd_parse_go_duration(text, &ns) != PD_OK)
 		return NULL;
 	return pb_duration(tx->arena, ns / 1000000000, (int32_t)(ns % 1000000000));
 }
 
 bool pd_proxy_http10(struct pd_tx *tx)
 {
-	return tx->snap->settings->http10 || (tx->view && tx->view->http10);
+	return tx->snap->settings->http10 || tx->key->http10;
 }
 
 bool pd_proxy_uses_auto_vips(struct pd_tx *tx)
 {
-	return tx->key->type == PD_NODE_WAYPOINT || (tx->view && tx->view->dns_capture);
+	return tx->key->type == PD_NODE_WAYPOINT || tx->key->dns_capture;
 }
 
 // ---- addresses -----------------------------------------------------------------------------------------------------------
@@ -116,9 +116,9 @@ struct pd_addresses pd_proxy_localhosts(struct pd_tx *tx)
 
 static bool is_reserved(struct pd_tx *tx, uint32_t port, bool mesh_ports)
 {
-	const struct pd_view *v = tx->view;
-	for (size_t i = 0; v && i < sizeof(v->reserved_ports) / sizeof(v->reserved_ports[0]); i++)
-		if (v->reserved_ports[i] && v->reserved_ports[i] == port)
+	const struct pd_proxy_key *k = tx->key;
+	for (size_t i = 0; i < sizeof(k->reserved_ports) / sizeof(k->reserved_ports[0]); i++)
+		if (k->reserved_ports[i] && k->reserved_ports[i] == port)
 			return true;
 	const Istio__MeshConfig *mesh = tx_mesh(tx);
 	return mesh_ports &&
@@ -127,7 +127,7 @@ static bool is_reserved(struct pd_tx *tx, uint32_t port, bool mesh_ports)
 
 bool pd_proxy_can_bind(struct pd_tx *tx, const char *bind, uint32_t port, bool http, bool bind_to_port, bool mesh_ports)
 {
-	if (bind_to_port && port > 0 && port < 1024 && tx->view && tx->view->unprivileged_pod)
+	if (bind_to_port && port > 0 && port < 1024 && tx->key->unprivileged_pod)
 		return false;
 	bool wildcard = *bind ? pd_streq(bind, pd_proxy_wildcards(tx).v[0]) : http;
 	return !wildcard || !is_reserved(tx, port, mesh_ports);
