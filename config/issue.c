@@ -5,15 +5,22 @@
 #include <stdlib.h>
 #include <uthash.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
 
+// One block with its strings.
+struct kept_issue {
+	struct pd_issue issue;
+	uint64_t hash; // of the strings
+};
+
 struct issue_file {
 	char *name;
-	PD_VEC(struct pd_issue *) kept; // each one block with its strings
-	size_t dropped;                 // beyond PD_ISSUES_MAX
+	PD_VEC(struct kept_issue *) kept;
+	size_t dropped; // beyond PD_ISSUES_MAX
 	UT_hash_handle hh;
 };
 
@@ -66,20 +73,35 @@ static char *put(char **at, const char *s)
 	return p;
 }
 
-// One block: the struct and its strings behind it.
-static struct pd_issue *issue_copy(const struct pd_issue *i)
+static uint64_t issue_hash(const struct pd_issue *i)
+{
+	uint64_t h = pd_hash_mix(pd_hash_str(i->origin), pd_hash_str(i->object));
+
+	return pd_hash_mix(pd_hash_mix(h, pd_hash_str(i->field)), pd_hash_str(i->reason));
+}
+
+static struct kept_issue *issue_copy(const struct pd_issue *i, uint64_t hash)
 {
 	const char *object = i->object ? i->object : "", *field = i->field ? i->field : "";
 	size_t n = strlen(i->origin) + strlen(object) + strlen(field) + strlen(i->reason) + 4;
-	struct pd_issue *c = pd_xmalloc(sizeof(*c) + n);
+	struct kept_issue *c = pd_xmalloc(sizeof(*c) + n);
 	char *at = (char *)(c + 1);
 
-	*c = *i;
-	c->origin = put(&at, i->origin);
-	c->object = put(&at, object);
-	c->field = put(&at, field);
-	c->reason = put(&at, i->reason);
+	c->issue = *i;
+	c->issue.origin = put(&at, i->origin);
+	c->issue.object = put(&at, object);
+	c->issue.field = put(&at, field);
+	c->issue.reason = put(&at, i->reason);
+	c->hash = hash;
 	return c;
+}
+
+static bool is_kept(const struct issue_file *f, uint64_t hash)
+{
+	for (size_t i = f->kept.n; i > 0; i--)
+		if (f->kept.v[i - 1]->hash == hash)
+			return true;
+	return false;
 }
 
 static size_t file_len(const char *origin)
@@ -115,14 +137,20 @@ void pd_issues_add(struct pd_issues *is, const struct pd_issue *i)
 {
 	struct issue_file *f;
 	bool kept, first_dropped;
+	uint64_t hash;
 
 	PD_ASSERT(i->origin && i->reason);
+	hash = issue_hash(i);
 	pthread_mutex_lock(&is->lock);
 	f = file_get(is, i->origin);
+	if (is_kept(f, hash)) {
+		pthread_mutex_unlock(&is->lock);
+		return;
+	}
 	kept = is->kept < PD_ISSUES_MAX;
 	first_dropped = !kept && !is->dropped;
 	if (kept) {
-		pd_vec_push(&f->kept, issue_copy(i));
+		pd_vec_push(&f->kept, issue_copy(i, hash));
 		is->kept++;
 	} else {
 		f->dropped++;
@@ -154,12 +182,12 @@ void pd_issues_drop(struct pd_issues *is, const char *origin, const char *object
 	pthread_mutex_lock(&is->lock);
 	HASH_FIND(hh, is->files, origin, file_len(origin), f);
 	for (size_t i = 0; f && i < f->kept.n; i++) {
-		struct pd_issue *each = f->kept.v[i];
+		const struct pd_issue *each = &f->kept.v[i]->issue;
 
 		if (!strcmp(each->origin, origin) && !strcmp(each->object, object) && !strcmp(each->field, field))
-			free(each);
+			free(f->kept.v[i]);
 		else
-			f->kept.v[kept++] = each;
+			f->kept.v[kept++] = f->kept.v[i];
 	}
 	if (f) {
 		is->kept -= f->kept.n - kept;
@@ -175,7 +203,7 @@ void pd_issues_each(struct pd_issues *is, void (*fn)(const struct pd_issue *, vo
 	pthread_mutex_lock(&is->lock);
 	HASH_ITER(hh, is->files, f, next)
 	for (size_t i = 0; i < f->kept.n; i++)
-		fn(f->kept.v[i], arg);
+		fn(&f->kept.v[i]->issue, arg);
 	pthread_mutex_unlock(&is->lock);
 }
 

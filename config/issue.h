@@ -25,7 +25,7 @@ struct pd_issue {
 struct pd_issues;
 struct pd_issues *pd_issues_new(void);
 void pd_issues_free(struct pd_issues **);
-// Copies the issue. Logs it once.
+// Copies the issue and logs it, unless the same is in force already: translators find it again with each computation.
 void pd_issues_add(struct pd_issues *, const struct pd_issue *);
 // Drops all issues whose origin file (text before the last ':') is `file`.
 void pd_issues_clear(struct pd_issues *, const char *file);

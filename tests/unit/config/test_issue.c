@@ -27,6 +27,8 @@ static void test_by_file(void **state)
 	pd_issues_add(is, &a);
 	pd_issues_add(is, &c);
 	pd_issues_add(is, &b);
+	pd_issues_add(is, &a); // found again
+	pd_issues_add(is, &b);
 	assert_int_equal(pd_issues_count(is), 3);
 	pd_issues_clear(is, "d/none.yaml");
 	pd_issues_drop(is, "d/a.yaml:3", "Service x/y", "other");
@@ -58,10 +60,14 @@ static void test_limit(void **state)
 	struct pd_issues *is = pd_issues_new();
 	struct pd_issue a = {PD_ISSUE_WARNING, "many:1", "", "", "r", 0};
 	size_t kept = 0;
+	char reason[16];
 
 	(void)state;
-	for (int i = 0; i < PD_ISSUES_MAX + 5; i++)
+	a.reason = reason;
+	for (int i = 0; i < PD_ISSUES_MAX + 5; i++) {
+		snprintf(reason, sizeof(reason), "%d", i);
 		pd_issues_add(is, &a);
+	}
 	assert_int_equal(pd_issues_count(is), PD_ISSUES_MAX + 5);
 	pd_issues_each(is, count, &kept);
 	assert_int_equal(kept, PD_ISSUES_MAX);
