@@ -100,7 +100,7 @@ static int print(const struct bootstrap *b)
 
 #define STRING(n, field, value, text)                                                                                  \
 	{                                                                                                              \
-		.name = n, .type = PD_FLAG_STRING, .target = &b.field, .def = value, .help = text                      \
+		.name = (n), .type = PD_FLAG_STRING, .target = &b.field, .def = (value), .help = (text)                \
 	}
 
 int command_bootstrap(int argc, char **argv)

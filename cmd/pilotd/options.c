@@ -8,19 +8,19 @@
 
 #define STRING(n, field, value, text)                                                                                  \
 	{                                                                                                              \
-		.name = n, .type = PD_FLAG_STRING, .target = &o->field, .def = value, .help = text                     \
+		.name = (n), .type = PD_FLAG_STRING, .target = &o->field, .def = (value), .help = (text)               \
 	}
 #define DURATION(n, field, value, text)                                                                                \
 	{                                                                                                              \
-		.name = n, .type = PD_FLAG_DURATION, .target = &o->field, .def = value, .help = text                   \
+		.name = (n), .type = PD_FLAG_DURATION, .target = &o->field, .def = (value), .help = (text)             \
 	}
 #define INT(n, field, value, text)                                                                                     \
 	{                                                                                                              \
-		.name = n, .type = PD_FLAG_INT, .target = &o->field, .def = value, .help = text                        \
+		.name = (n), .type = PD_FLAG_INT, .target = &o->field, .def = (value), .help = (text)                  \
 	}
 #define BOOL(n, field, value, text)                                                                                    \
 	{                                                                                                              \
-		.name = n, .type = PD_FLAG_BOOL, .target = &o->field, .def = value, .help = text                       \
+		.name = (n), .type = PD_FLAG_BOOL, .target = &o->field, .def = (value), .help = (text)                 \
 	}
 #define COUNT(t) (sizeof(t) / sizeof((t)[0]))
 
