@@ -26,11 +26,11 @@ const struct pd_flag pd_xds_env[] = {
 const size_t pd_xds_env_n = sizeof(pd_xds_env) / sizeof(*pd_xds_env);
 const struct pd_flag pd_xds_flags[] = {
 	{.name = "keepaliveInterval", .type = PD_FLAG_DURATION, .target = &values.keepalive, .def = "30s", .min = 1000000000, .max = DAY_NS,
-	 .help = "The time interval if no activity on the connection it pings the peer to see if the transport is alive"},
+	 .help = "A connection silent for so long is pinged"},
 	{.name = "keepaliveTimeout", .type = PD_FLAG_DURATION, .target = &values.keepalive_timeout, .def = "10s", .min = 1000000, .max = DAY_NS,
-	 .help = "After having pinged for keepalive check, the client/server waits for a duration of keepaliveTimeout and closes the connection if there is no activity"},
+	 .help = "A ping unanswered for so long ends the connection"},
 	{.name = "keepaliveMaxServerConnectionAge", .type = PD_FLAG_DURATION, .target = &values.max_age, .def = "0", .min = 0, .max = 24 * DAY_NS,
-	 .help = "Maximum duration a connection will be kept open on the server before a graceful close; 0 = forever"},
+	 .help = "Age at which a connection is asked to go, with ten seconds of grace; 0 = never"},
 };
 // clang-format on
 const size_t pd_xds_flags_n = sizeof(pd_xds_flags) / sizeof(*pd_xds_flags);
