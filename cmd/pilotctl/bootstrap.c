@@ -94,6 +94,7 @@ static int print(const struct bootstrap *b)
 	char *text = json_dumps(all, JSON_INDENT(2));
 	puts(text);
 	free(text);
+	free(host);
 	json_decref(all);
 	return 0;
 }

@@ -11,7 +11,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "tests/xds/client.h"
+#include "tests/support/xds_client.h"
 
 #define QUIET_MS 500 // so long without a response is the end of them
 #define TYPES_MAX 16

@@ -2,8 +2,8 @@
 #ifndef TESTS_UNIT_XDS_WIRE_H
 #define TESTS_UNIT_XDS_WIRE_H
 
+#include "tests/support/xds_client.h"
 #include "tests/unit/xds/fake_engine.h"
-#include "tests/xds/client.h"
 #include "xds/server.h"
 
 struct wire {

@@ -1,6 +1,6 @@
 // An xDS client for tests, on grpc's C core: one connection, one stream, calls that wait.
-#ifndef TESTS_XDS_CLIENT_H
-#define TESTS_XDS_CLIENT_H
+#ifndef TESTS_SUPPORT_XDS_CLIENT_H
+#define TESTS_SUPPORT_XDS_CLIENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "tests/xds/client.h"
+#include "tests/support/xds_client.h"
 
 #include <stdio.h>
 #include <stdlib.h>

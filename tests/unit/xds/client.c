@@ -1,2 +1,0 @@
-// The wire tests use the client of the suites.
-#include "tests/xds/client.c"
