@@ -118,8 +118,17 @@ class Pilotd(Child):
         try:
             self.wait_for(lambda: fetch(self.http, "/ready") is not None)
         except BaseException:
-            self.stop()
+            super().stop()
             raise
+
+    def stop(self, how=signal.SIGTERM, seconds=30):
+        """Ends it; fails if it did not end as it should, or has found a bug of its own (as sanitizers report them)."""
+        status = super().stop(how, seconds)
+        with open(self.log, errors="replace") as f:
+            said = f.read()
+        if status not in (0, -signal.SIGKILL) or any(s in said for s in ("Sanitizer", "runtime error:", "assertion failed")):
+            raise Failed(f"pilotd ended with {status}:\n{said[-4000:]}")
+        return status
 
     def get(self, path):
         return json.loads(fetch(self.http, path))
@@ -255,10 +264,12 @@ class Mesh:
         return self
 
     def __exit__(self, kind, *_):
-        for child in reversed(self.children):
-            child.stop()
-        if self.pilotd:
-            self.pilotd.stop()
+        try:
+            if self.pilotd:
+                self.pilotd.stop()
+        finally:
+            for child in reversed(self.children):
+                child.stop()
         if not os.environ.get("PD_TMP") and (kind is None or issubclass(kind, KeyboardInterrupt)):
             shutil.rmtree(self.dir, ignore_errors=True)
         return False
