@@ -33,7 +33,7 @@ enum metric {
 
 static const double seconds[] = {.0001, .0003, .001, .003, .01, .03, .1, .3, 1, 3, 5, 10, 20, 30};
 static const double sizes[] = {1e3, 1e4, 1e5, 1e6, 4e6, 1e7, 4e7};
-#define HISTOGRAM(b) .type = PD_HISTOGRAM, .buckets = b, .n_buckets = sizeof(b) / sizeof(*(b))
+#define HISTOGRAM(b) .type = PD_HISTOGRAM, .buckets = (b), .n_buckets = sizeof(b) / sizeof(*(b))
 
 // clang-format off
 static struct pd_metric metrics[M_COUNT] = {
