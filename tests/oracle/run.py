@@ -61,9 +61,14 @@ class Run:
                 args = [sys.executable, os.path.join(self.tools, "oracle_run.py"), "--server", f"{self.pilotd} discovery",
                         "--scenarios", share, "--out", out, "--descriptors", self.descriptors,
                         "--timeout", str(self.timeout)]
-                running.append(subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-            failed = [line for p in running for line in p.communicate()[0].splitlines()]
-        return failed + [f"oracle_run.py ended with {p.returncode}" for p in running if p.returncode not in (0, 1)]
+                running.append(subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+            failed = []
+            for p in running:
+                out_text, err_text = p.communicate()
+                failed += out_text.splitlines()  # one line for each failure; the rest is grpc talking
+                if p.returncode and not out_text:
+                    failed.append(f"oracle_run.py ended with {p.returncode}: {err_text}")
+        return failed
 
     def compare(self, out, *options):
         """The result of xds_compare.py as JSON."""
