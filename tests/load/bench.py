@@ -273,7 +273,7 @@ def arguments():
     ap.add_argument("--scale", default="1000,3000,10000", help="numbers of services for the scaling runs; empty = none")
     ap.add_argument("--scale-proxies", type=int, default=10)
     ap.add_argument("--scale-rounds", type=int, default=40)
-    ap.add_argument("--settle", type=int, default=4000, help="ms after the storm, before memory is read")
+    ap.add_argument("--settle", type=int, default=10000, help="ms after the storm, before memory is read")
     ap.add_argument("--idle", type=int, default=5000, help="ms of the phase idle")
     ap.add_argument("--timeout", type=int, default=120, help="seconds for each phase")
     ap.add_argument("--out", help="write JSON of everything here")

@@ -30,7 +30,7 @@ static const char usage[] =
 	"  --floor                 the server is pilotd-floor: changes are signals to it\n"
 	"  --window BYTES          HTTP/2 stream window of the clients (16 MiB, as a present Envoy has)\n"
 	"  --quiet MS              so long without a byte is the end of a phase (300)\n"
-	"  --settle MS             after the storm, before memory is read (4000)\n"
+	"  --settle MS             after the storm, before memory is read (10000)\n"
 	"  --idle MS               length of the phase idle (5000)\n"
 	"  --timeout MS            of each phase (120000)\n"
 	"  --label TEXT            what the report calls this run\n"
@@ -234,7 +234,7 @@ int main(int argc, char **argv)
 		      .seq = 1,
 		      .window = 16 << 20,
 		      .quiet_ms = 300,
-		      .settle_ms = 4000,
+		      .settle_ms = 10000,
 		      .idle_ms = 5000,
 		      .timeout_ms = 120000},
 	};
