@@ -1,5 +1,6 @@
 // From changes of the configuration to the streams that they may concern. Runs on the control thread: it only leaves marks.
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -118,6 +119,38 @@ static void mark_name(void *owner, void *arg)
 	pd_stream_queue(s, PD_JOB_PUSH);
 }
 
+// "TYPE~IP~NAME~DOMAIN": is the address one of these?
+static bool has_address(const char *node_id, const struct pd_invalidation *inv)
+{
+	const char *ip = strchr(node_id, '~');
+	size_t n = ip ? strcspn(++ip, "~") : 0;
+
+	for (size_t i = 0; n && i < inv->n_addresses; i++)
+		if (strlen(inv->addresses[i]) == n && memcmp(inv->addresses[i], ip, n) == 0)
+			return true;
+	return false;
+}
+
+// What a proxy is, is settled when it connects; where that is no longer true it must do so again. It comes back with the
+// versions that it has, so it is sent what its new labels make different and nothing else.
+static void renew_proxies(struct pd_xds *x, const struct pd_invalidation *inv)
+{
+	size_t n;
+	struct pd_stream **v = pd_xds_streams(x, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		bool moved;
+
+		pthread_mutex_lock(&v[i]->mu);
+		moved = v[i]->said_who && has_address(v[i]->node_id, inv);
+		pthread_mutex_unlock(&v[i]->mu);
+		if (moved)
+			pd_stream_end(v[i], GRPC_STATUS_UNAVAILABLE, "the workload has changed: connect again");
+		pd_stream_unref(v[i]);
+	}
+	free(v);
+}
+
 void pd_invalidate(const struct pd_invalidation *inv, void *arg)
 {
 	struct pd_xds *x = arg;
@@ -135,4 +168,6 @@ void pd_invalidate(const struct pd_invalidation *inv, void *arg)
 
 		pd_names_visit(x->env.names[n.type], n.name, mark_name, &n);
 	}
+	if (inv->n_addresses)
+		renew_proxies(x, inv);
 }

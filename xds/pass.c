@@ -327,6 +327,7 @@ static void run_once(struct pd_session *s, struct pd_pass *p)
 			clusters = NULL;
 		}
 	}
+	bool unacked = blocked || (cds && cds->in_flight) || (clusters && clusters->send);
 	for (enum pd_type t = PD_EDS; t < PD_TYPE_COUNT; t++) {
 		const struct pd_answer *rewarm = t == PD_EDS && clusters && clusters->send ? clusters : NULL;
 		bool frontend = t == PD_LDS || t == PD_RDS;
@@ -334,7 +335,7 @@ static void run_once(struct pd_session *s, struct pd_pass *p)
 
 		if (!w || !(w->dirty || (rewarm && (rewarm->rewarm.n || rewarm->rewarm_all))))
 			continue;
-		if (w->in_flight || (frontend && blocked && !w->must_answer))
+		if (w->in_flight || (frontend && unacked && !w->must_answer))
 			waiting |= frontend;
 		else
 			renewing |= collect(s, t, rewarm, p)->send && frontend;

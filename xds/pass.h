@@ -6,8 +6,9 @@
 //   incremental         first what is new, and after listeners and routes the removals
 //   state of the world  first old and new clusters together, and after listeners and routes the new ones alone
 //
-// Listeners and routes wait for clusters that cannot be sent yet because an earlier response is unacknowledged. Endpoints
-// wait for nobody.
+// Listeners and routes wait until the clusters sent before them are acknowledged: Envoy acknowledges clusters only when they
+// are warm, and a route that comes earlier would point at nothing. Endpoints wait for nobody, since warming needs them. Nobody
+// waits for ever: pd_xds_config.ack_patience_ms.
 //
 // Warming. Envoy replaces a changed cluster by a new one, which waits for endpoints even if these did not change; in the
 // state-of-the-world protocol its request for them looks like an ACK. So the endpoints of exactly the clusters that an answer

@@ -237,6 +237,9 @@ uint32_t pd_session_blocked(const struct pd_session *s)
 	for (unsigned t = 0; t < PD_TYPE_COUNT; t++)
 		if (s->watch[t] && s->watch[t]->dirty && s->watch[t]->in_flight)
 			types |= 1u << t;
+	if (s->watch[PD_CDS] && s->watch[PD_CDS]->in_flight &&
+	    ((s->watch[PD_LDS] && s->watch[PD_LDS]->dirty) || (s->watch[PD_RDS] && s->watch[PD_RDS]->dirty)))
+		types |= 1u << PD_CDS;
 	return types;
 }
 

@@ -100,12 +100,12 @@ static bool admit(struct pd_xds *x, struct pd_stream *s, uint64_t *wait_ns, stru
 		*r = (struct refusal){PD_REFUSED_DRAIN, GRPC_STATUS_UNAVAILABLE, "server is draining"};
 	else if (!ready)
 		*r = (struct refusal){PD_REFUSED_NOT_READY, GRPC_STATUS_UNAVAILABLE,
-				      "server is not ready to serve discovery information"};
+				      "configuration has not been read yet"};
 	else if (x->n_streams >= x->config.max_streams)
 		*r = (struct refusal){PD_REFUSED_STREAMS, GRPC_STATUS_RESOURCE_EXHAUSTED, "too many streams"};
 	else if ((*wait_ns = pd_bucket_take(&x->admission, pd_now_ns(), x->config.admission_ms * 1000000)) ==
 		 UINT64_MAX)
-		*r = (struct refusal){PD_REFUSED_RATE, GRPC_STATUS_RESOURCE_EXHAUSTED, "request rate limit exceeded"};
+		*r = (struct refusal){PD_REFUSED_RATE, GRPC_STATUS_RESOURCE_EXHAUSTED, "too many new streams"};
 	else
 		ok = true;
 	list_add_locked(x, s); // also if refused: it lives until its status is taken

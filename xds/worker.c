@@ -38,7 +38,7 @@ static bool meet(struct pd_stream *s, const struct pd_request *r)
 	int rc;
 
 	if (!r->has_node) {
-		refuse(s, PD_REFUSED_NODE, GRPC_STATUS_INVALID_ARGUMENT, "missing node information");
+		refuse(s, PD_REFUSED_NODE, GRPC_STATUS_INVALID_ARGUMENT, "the first request has no node");
 		return false;
 	}
 	if (r->node.n > NODE_MAX) {
@@ -50,7 +50,7 @@ static bool meet(struct pd_stream *s, const struct pd_request *r)
 		snprintf(text, sizeof(text), "node information: %s", err.text);
 	} else if (pd_empty(node->id)) {
 		rc = PD_E_INVALID;
-		snprintf(text, sizeof(text), "missing node id");
+		snprintf(text, sizeof(text), "the node has no id");
 	} else if (strlen(node->id) > PD_NODE_ID_MAX) {
 		rc = PD_E_LIMIT;
 		snprintf(text, sizeof(text), "node id is too long");
