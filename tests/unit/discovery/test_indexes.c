@@ -148,7 +148,7 @@ static void test_istio_rows(void **state)
 	expect(PD_IX_VS_MESH, inner, "");
 	expect(PD_IX_VS_BY_HOST, inner, "web.ns.svc.cluster.local a.ns.svc.cluster.local");
 	expect(PD_IX_DR_BY_HOST, dr, "*.example.com");
-	expect(PD_IX_DR_WILDCARD, dr, "ns");
+	expect(PD_IX_DR_WILDCARD, dr, "ns \"\"");
 	expect(PD_IX_WE_BY_LABEL, we, "ns/a=1 ns/b=2");
 	expect(PD_IX_WE_BY_IP, we, "192.0.2.1");
 	expect(PD_IX_SE_BY_HOST, se, "a.com b.com");
