@@ -9,7 +9,8 @@
 #include "base/str.h"
 #include "discovery/engine_impl.h"
 #include "istio/networking/service_entry.pb-c.h"
-#include "k8s/discovery.pb-c.h"
+#include "istio/networking/workload_entry.pb-c.h"
+#include "k8s/pod.pb-c.h"
 
 // ---- snapshots -------------------------------------------------------------------------------------------------------
 
@@ -304,30 +305,59 @@ static void add_label_key(void *ctx, const char *key)
 	l->v.v[at] = pd_arena_strdup(l->arena, key);
 }
 
-static size_t slice_endpoints(const struct pd_object *o)
+// ---- workloads whose proxies must be seen anew ---------------------------------------------------------------------------
+
+struct moved {
+	const struct pd_snapshot *before, *now;
+	PD_VEC(const char *) v; // interned, one reference each
+};
+
+static bool same_workload(const struct pd_workload *a, const struct pd_workload *b)
 {
-	return o ? ((const K8s__EndpointSlice *)o->spec)->n_endpoints : 0;
+	if (!a || !b || a->labels.n != b->labels.n || a->locality != b->locality)
+		return a == b;
+	for (size_t i = 0; i < a->labels.n; i++) // interned
+		if (a->labels.v[i].key != b->labels.v[i].key || a->labels.v[i].value != b->labels.v[i].value)
+			return false;
+	return true;
 }
 
-// Traffic must stop flowing to what is gone, and a security policy must hold, before anything else.
-static bool is_urgent(const struct pd_changeset *cs)
+static void look_at_address(struct moved *m, const char *ip)
 {
-	for (size_t i = 0; i < cs->items.n; i++) {
-		const struct pd_change_item *it = &cs->items.v[i];
-		switch ((it->after ? it->after : it->before)->key.kind) {
-		case PD_KIND_AUTHORIZATION_POLICY:
-		case PD_KIND_PEER_AUTHENTICATION:
-		case PD_KIND_REQUEST_AUTHENTICATION:
-			return true;
-		case PD_KIND_ENDPOINT_SLICE:
-			if (slice_endpoints(it->after) < slice_endpoints(it->before))
-				return true;
-			break;
-		default:
-			break;
-		}
+	const struct pd_workload *a = pd_registry_get(m->before->derived, PD_IX_WORKLOAD, ip);
+	const struct pd_workload *b = pd_registry_get(m->now->derived, PD_IX_WORKLOAD, ip);
+	if (b && !same_workload(a, b)) // one that is gone takes its proxy along
+		pd_vec_push(&m->v, pd_intern(ip));
+}
+
+static void look_at_pod(struct moved *m, const struct pd_object *o)
+{
+	const K8s__PodStatus *status = ((const K8s__Pod *)o->spec)->status;
+	if (status && status->podip)
+		look_at_address(m, status->podip);
+}
+
+static void look_at_object(struct moved *m, const struct pd_object *o)
+{
+	if (o->key.kind == PD_KIND_POD) {
+		look_at_pod(m, o);
+	} else if (o->key.kind == PD_KIND_WORKLOAD_ENTRY) {
+		look_at_address(m, ((const Istio__WorkloadEntry *)o->spec)->address);
+	} else if (o->key.kind == PD_KIND_NODE) {
+		const struct pd_posting *pods = pd_config_posting(m->now->config, PD_IX_POD_BY_NODE, o->key.name);
+		for (size_t i = 0; i < pods->n; i++)
+			look_at_pod(m, pods->v[i]);
 	}
-	return false;
+}
+
+static void collect_moved(struct moved *m, const struct pd_changeset *sets, size_t n, struct pd_invalidation *inv)
+{
+	for (size_t s = 0; s < n; s++)
+		for (size_t i = 0; i < sets[s].items.n; i++)
+			if (sets[s].items.v[i].after)
+				look_at_object(m, sets[s].items.v[i].after);
+	inv->addresses = m->v.v;
+	inv->n_addresses = m->v.n;
 }
 
 // The labels by which rules tell clients apart: sorted, distinct. They change rarely, and then every view looks for its scope
@@ -360,12 +390,15 @@ static void follow_client_labels_locked(struct pd_engine *e)
 
 static void announce(struct pd_engine *e, struct pd_invalidation *inv)
 {
-	if (e->listen && (inv->n_views || inv->n_names))
+	if (e->listen && (inv->n_views || inv->n_names || inv->n_addresses))
 		e->listen(inv, e->listen_arg);
 	for (size_t i = 0; i < inv->n_views; i++)
 		pd_obj_unref(inv->views[i].view);
 	for (size_t i = 0; i < inv->n_names; i++)
 		pd_unintern(inv->names[i].name);
+	for (size_t i = 0; i < inv->n_addresses; i++)
+		pd_unintern(inv->addresses[i]);
+	free(inv->addresses);
 	free((void *)inv->views);
 	free((void *)inv->names);
 }
@@ -388,13 +421,14 @@ static void publish(struct pd_engine *e, struct pd_mesh *mesh, const struct pd_c
 			object_hosts(e, sets[s].items.v[i].before, mark_host);
 			object_hosts(e, sets[s].items.v[i].after, mark_host);
 		}
-		inv.urgent |= is_urgent(&sets[s]);
 	}
 	follow_client_labels_locked(e);
 	pd_deps_forget(e->deps, oldest_inflight(e));
 	collect_views(e, &inv);
 	pthread_mutex_unlock(&e->lock);
 
+	struct moved moved = {.before = old, .now = now};
+	collect_moved(&moved, sets, n_sets, &inv);
 	pd_obj_unref(old);
 	inv.names = m.names.v;
 	inv.n_names = m.names.n;

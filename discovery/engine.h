@@ -32,7 +32,6 @@ struct pd_engine;
 struct pd_invalidation {
 	uint64_t generation; // of the snapshot that was published
 	uint64_t changed_ns; // pd_now_ns() when the first of the changes reached the process
-	bool urgent;         // endpoint removals or security policy among them
 	size_t n_views;      // views of which some set or resource may differ
 	const struct pd_view_change {
 		struct pd_view *view; // borrowed during the call
@@ -43,6 +42,9 @@ struct pd_invalidation {
 		enum pd_type type;
 		const char *name; // interned, borrowed during the call
 	} * names;
+	size_t n_addresses; // workloads that are not what they were when their proxies connected: other labels, another
+		// place, or known only now. A proxy with such an address needs a new view: it must connect again
+	const char **addresses;
 };
 // Called on the control thread after the snapshot was published. Must not block.
 typedef void (*pd_invalidate_fn)(const struct pd_invalidation *, void *arg);
