@@ -328,12 +328,14 @@ static void refresh_static_clusters(struct scope *s, struct pd_tx *tx)
 	s->static_clusters = now;
 }
 
-static void record_static(struct pd_engine *e, struct scope *s, struct pass *p, struct pd_tx *tx)
+// False: a change came between, compute again.
+static bool record_static(struct pd_engine *e, struct scope *s, struct pass *p, struct pd_tx *tx)
 {
 	pthread_mutex_lock(&e->lock);
-	if (pd_deps_record(e->deps, &s->unit.deps, tx->tokens.v, tx->tokens.n, p->snap->generation))
-		s->static_pending = true;
+	bool stale = pd_deps_record(e->deps, &s->unit.deps, tx->tokens.v, tx->tokens.n, p->snap->generation);
+	s->static_pending |= stale;
 	pthread_mutex_unlock(&e->lock);
+	return !stale;
 }
 
 // ---- refresh ---------------------------------------------------------------------------------------------------------
@@ -370,7 +372,7 @@ static bool refresh_round(struct pd_engine *e, struct scope *s)
 	if (fixed)
 		refresh_static_clusters(s, &tx);
 	pd_scope_routes_build(s, &tx, fixed);
-	record_static(e, s, &p, &tx);
+	(void)record_static(e, s, &p, &tx); // stale: the next round does it
 	pd_scope_ports_build(e, s, &p);
 
 	pthread_mutex_lock(&e->lock);
@@ -387,14 +389,9 @@ void pd_scope_refresh(struct pd_engine *e, struct scope *s)
 		;
 }
 
-struct pd_resource *pd_scope_route(struct pd_engine *e, struct scope *s, const char *name)
+// A route configuration that no service has. NULL if a change came between.
+static struct pd_resource *empty_route(struct pd_engine *e, struct scope *s, const char *name)
 {
-	struct route_group *g = NULL;
-	const char *key = pd_intern(name);
-	HASH_FIND_PTR(s->routes, &key, g);
-	pd_unintern(key);
-	if (g && g->resource)
-		return pd_resource_ref(g->resource);
 	struct pass p;
 	pthread_mutex_lock(&e->lock);
 	pd_engine_pass_begin_locked(e, &p);
@@ -403,10 +400,32 @@ struct pd_resource *pd_scope_route(struct pd_engine *e, struct scope *s, const c
 	pd_engine_pass_tx(e, &p, &s->key, NULL, &tx);
 	struct route_group empty = {.name = name};
 	struct pd_resource *r = pd_scope_routes_build_one(&tx, &empty);
-	record_static(e, s, &p, &tx);
+	if (!record_static(e, s, &p, &tx)) {
+		pd_resource_unref(r);
+		r = NULL;
+	}
 	pthread_mutex_lock(&e->lock);
 	pd_engine_pass_end_locked(e, &p);
 	pthread_mutex_unlock(&e->lock);
 	pd_engine_pass_free(&p);
+	return r;
+}
+
+struct pd_resource *pd_scope_route(struct pd_engine *e, struct scope *s, const char *name)
+{
+	struct pd_resource *r = NULL;
+	const char *key = pd_intern(name);
+	while (!r) {
+		struct route_group *g = NULL;
+		HASH_FIND_PTR(s->routes, &key, g);
+		if (g && g->resource) {
+			r = pd_resource_ref(g->resource);
+		} else {
+			r = empty_route(e, s, name);
+			if (!r)
+				pd_scope_refresh(e, s); // as there: what is stale already is not announced again
+		}
+	}
+	pd_unintern(key);
 	return r;
 }
