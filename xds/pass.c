@@ -289,18 +289,21 @@ static void keep_for_now(struct pd_session *s, struct pd_answer *a)
 	}
 }
 
+// Whether the client gets clusters that it did not have. False if they differ by what left only.
+static bool grows(const struct pd_session *s, const struct pd_answer *a)
+{
+	return a->send && (a->rewarm.n || a->rewarm_all || s->watch[PD_CDS]->must_answer || (s->delta && a->res.n));
+}
+
 // Decides when the clusters that left the set are taken from the client. `renewing`: listeners or routes are sent in this
 // pass; `waiting`: some cannot be sent yet.
 static void place_removals(struct pd_session *s, struct pd_pass *p, bool renewing, bool waiting)
 {
 	struct pd_answer *a = &p->v[0], tail;
-	bool grows = a->send && (!s->delta || a->res.n || a->full || s->watch[PD_CDS]->must_answer);
 
-	if (!s->delta && a->rewarm.n == 0 && !s->watch[PD_CDS]->must_answer)
-		grows = false; // it differs by what left only
 	if (!renewing && !waiting) {
 		remove_now(s, a);
-	} else if (grows) {
+	} else if (grows(s, a)) {
 		keep_for_now(s, a);
 	} else if (waiting) {
 		a->keeps_dirty = true;
@@ -313,11 +316,17 @@ static void place_removals(struct pd_session *s, struct pd_pass *p, bool renewin
 	}
 }
 
+// The client has nothing of this type yet, or asked for all of it: it is not in use, and it waits for it.
+static bool is_first(const struct pd_watch *w)
+{
+	return w->must_answer || (!w->nonce_sent && !w->sent && !w->n_initial && !w->have.base && !w->have.own);
+}
+
 static void run_once(struct pd_session *s, struct pd_pass *p)
 {
 	struct pd_watch *cds = s->watch[PD_CDS];
 	struct pd_answer *clusters = NULL;
-	bool blocked = false, renewing = false, waiting = false;
+	bool blocked = false, hold, renewing = false, waiting = false;
 
 	if (cds && cds->dirty) {
 		clusters = collect(s, PD_CDS, NULL, p);
@@ -327,7 +336,7 @@ static void run_once(struct pd_session *s, struct pd_pass *p)
 			clusters = NULL;
 		}
 	}
-	bool unacked = blocked || (cds && cds->in_flight) || (clusters && clusters->send);
+	hold = blocked || (cds && cds->in_flight) || (clusters && grows(s, clusters) && s->n_held < PD_HELD_MAX);
 	for (enum pd_type t = PD_EDS; t < PD_TYPE_COUNT; t++) {
 		const struct pd_answer *rewarm = t == PD_EDS && clusters && clusters->send ? clusters : NULL;
 		bool frontend = t == PD_LDS || t == PD_RDS;
@@ -335,7 +344,7 @@ static void run_once(struct pd_session *s, struct pd_pass *p)
 
 		if (!w || !(w->dirty || (rewarm && (rewarm->rewarm.n || rewarm->rewarm_all))))
 			continue;
-		if (w->in_flight || (frontend && unacked && !w->must_answer))
+		if (w->in_flight || (frontend && hold && !is_first(w)))
 			waiting |= frontend;
 		else
 			renewing |= collect(s, t, rewarm, p)->send && frontend;
@@ -412,10 +421,20 @@ static void commit_named(struct pd_session *s, const struct pd_answer *a)
 	pd_have_settle(&w->have, s->env->names[a->type], w->names);
 }
 
+// Clusters are committed before the listeners and routes of the same pass: if these go with them the count ends at 0.
+static void count_held(struct pd_session *s, const struct pd_answer *a)
+{
+	if (a->type == PD_LDS || a->type == PD_RDS)
+		s->n_held = 0;
+	else if (a->type == PD_CDS && a->send && pd_session_frontends_dirty(s))
+		s->n_held++;
+}
+
 uint64_t pd_session_commit(struct pd_session *s, const struct pd_answer *a)
 {
 	struct pd_watch *w = s->watch[a->type];
 
+	count_held(s, a);
 	if (a->set)
 		commit_wildcard(s, a);
 	else

@@ -7,8 +7,9 @@
 //   state of the world  first old and new clusters together, and after listeners and routes the new ones alone
 //
 // Listeners and routes wait until the clusters sent before them are acknowledged: Envoy acknowledges clusters only when they
-// are warm, and a route that comes earlier would point at nothing. Endpoints wait for nobody, since warming needs them. Nobody
-// waits for ever: pd_xds_config.ack_patience_ms.
+// are warm, and a route that comes earlier would point at nothing. Endpoints wait for nobody, since warming needs them; what a
+// client asks for first does not either. Nobody waits for ever: not for an acknowledgement (pd_xds_config.ack_patience_ms), and
+// not while clusters change faster than they warm (PD_HELD_MAX); then everything goes at once, in order.
 //
 // Warming. Envoy replaces a changed cluster by a new one, which waits for endpoints even if these did not change; in the
 // state-of-the-world protocol its request for them looks like an ACK. So the endpoints of exactly the clusters that an answer
@@ -19,6 +20,7 @@
 #include "xds/session.h"
 
 #define PD_PASS_ATTEMPTS 4 // how often a pass starts over because the configuration moved
+#define PD_HELD_MAX 3      // cluster responses in a row whose acknowledgement listeners and routes wait for
 
 struct pd_answer {
 	enum pd_type type;

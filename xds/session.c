@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "xds/pass.h"
 
 void pd_session_env_init(struct pd_session_env *env, struct pd_engine *engine)
 {
@@ -230,6 +231,11 @@ bool pd_session_has_work(const struct pd_session *s)
 	return false;
 }
 
+bool pd_session_frontends_dirty(const struct pd_session *s)
+{
+	return (s->watch[PD_LDS] && s->watch[PD_LDS]->dirty) || (s->watch[PD_RDS] && s->watch[PD_RDS]->dirty);
+}
+
 uint32_t pd_session_blocked(const struct pd_session *s)
 {
 	uint32_t types = 0;
@@ -237,8 +243,7 @@ uint32_t pd_session_blocked(const struct pd_session *s)
 	for (unsigned t = 0; t < PD_TYPE_COUNT; t++)
 		if (s->watch[t] && s->watch[t]->dirty && s->watch[t]->in_flight)
 			types |= 1u << t;
-	if (s->watch[PD_CDS] && s->watch[PD_CDS]->in_flight &&
-	    ((s->watch[PD_LDS] && s->watch[PD_LDS]->dirty) || (s->watch[PD_RDS] && s->watch[PD_RDS]->dirty)))
+	if (s->watch[PD_CDS] && s->watch[PD_CDS]->in_flight && pd_session_frontends_dirty(s))
 		types |= 1u << PD_CDS;
 	return types;
 }
@@ -247,4 +252,6 @@ void pd_session_give_up_ack(struct pd_session *s, enum pd_type t)
 {
 	if (s->watch[t])
 		s->watch[t]->in_flight = false;
+	if (t == PD_CDS)
+		s->n_held = PD_HELD_MAX; // nor for that of the clusters that may have to be sent first
 }

@@ -80,6 +80,7 @@ struct pd_session {
 	bool delta;
 	void *owner; // what visitors of name sets get
 	struct pd_watch *watch[PD_TYPE_COUNT];
+	unsigned n_held; // cluster responses since listeners or routes began to wait for one (PD_HELD_MAX)
 };
 
 void pd_session_init(struct pd_session *, struct pd_session_env *, struct pd_view *view, bool delta, void *owner);
@@ -129,6 +130,7 @@ static inline void pd_watch_set_have(struct pd_watch *w, size_t i, uint64_t vers
 {
 	pd_have_set(&w->have, w->names, i, version);
 }
+bool pd_session_frontends_dirty(const struct pd_session *);   // listeners or routes
 void pd_watch_forget_sent(struct pd_session *, enum pd_type); // the client is taken to have nothing
 void pd_watch_todo(struct pd_session *, enum pd_type, const char *interned);
 void pd_watch_clear_todo(struct pd_watch *);

@@ -96,9 +96,9 @@ static void test_reconnect_with_differences(void **state)
 	ok(rig_delta(&r, PD_CDS, "*", "", "a=1 b=0 gone=1"));
 	ok(rig_delta(&r, PD_LDS, "*", "", "l=1 old=1"));
 	ok(rig_delta(&r, PD_EDS, "a b nobody", "", "a=1 b=0"));
-	rig_expect(&r, "CDS{b=1} EDS{b=1,nobody=} LDS{-old}");
+	rig_expect(&r, "CDS{b=1} EDS{b=1,nobody=}");
 	ok(rig_ack(&r, PD_CDS));
-	rig_expect(&r, "CDS{-gone}"); // listeners were renewed in that pass: the removal came after
+	rig_expect(&r, "LDS{-old} CDS{-gone}"); // first the listeners, then what they referred to
 }
 
 static void test_initial_versions_are_subscriptions(void **state)
@@ -280,9 +280,9 @@ static void test_removed_clusters_go_last(void **state)
 	ok(rig_ack(&r, PD_CDS));
 	ok(rig_ack(&r, PD_RDS));
 	rig_config(&r, "CDS b c=1 RDS r=3");
-	rig_expect(&r, "CDS{c=1} RDS{r=3}");
+	rig_expect(&r, "CDS{c=1}");
 	ok(rig_ack(&r, PD_CDS));
-	rig_expect(&r, "CDS{-b}");
+	rig_expect(&r, "RDS{r=3} CDS{-b}");
 	ok(rig_ack(&r, PD_CDS));
 	ok(rig_ack(&r, PD_RDS));
 	rig_expect(&r, "");
@@ -300,9 +300,79 @@ static void test_removed_clusters_wait_for_listeners_in_flight(void **state)
 	rig_expect(&r, "");
 	rig_config(&r, "CDS a=1"); // it comes back before it went
 	ok(rig_ack(&r, PD_LDS));
-	rig_expect(&r, "CDS{a=1} EDS{a=1} LDS{l=3}");
+	rig_expect(&r, "CDS{a=1} EDS{a=1}");
 	ok(rig_ack(&r, PD_CDS));
+	rig_expect(&r, "LDS{l=3}");
+}
+
+static void test_listeners_and_routes_wait_until_new_clusters_are_acknowledged(void **state)
+{
+	(void)state;
+	subscribe_all();
+	rig_config(&r, "CDS c=1 EDS b=2 LDS l=2 RDS r=2");
+	rig_expect(&r, "CDS{c=1} EDS{b=2}"); // endpoints wait for nobody
+	assert_int_equal(pd_session_blocked(&r.s), 1u << PD_CDS);
 	rig_expect(&r, "");
+	ok(rig_delta(&r, PD_RDS, "s", "", "")); // more names of a running subscription wait too
+	rig_expect(&r, "");
+	ok(rig_ack(&r, PD_CDS));
+	assert_int_equal(pd_session_blocked(&r.s), 0);
+	rig_expect(&r, "LDS{l=2} RDS{r=2,s=1}");
+	ok(rig_ack(&r, PD_LDS));
+	ok(rig_ack(&r, PD_RDS));
+	// A refusal is an answer too.
+	rig_config(&r, "CDS d=1 RDS r=3");
+	rig_expect(&r, "CDS{d=1}");
+	ok(rig_delta_ack(&r, PD_CDS, NULL, "d is bad"));
+	rig_expect(&r, "RDS{r=3}");
+	ok(rig_ack(&r, PD_RDS));
+	// With endpoints, or with no clusters, on their way nothing waits.
+	rig_config(&r, "RDS r=4");
+	rig_expect(&r, "RDS{r=4}");
+}
+
+static void test_first_subscriptions_do_not_wait(void **state)
+{
+	(void)state;
+	ok(rig_delta(&r, PD_CDS, "*", "", ""));
+	rig_expect(&r, "CDS{a=1,b=1}");
+	ok(rig_delta(&r, PD_LDS, "*", "", ""));
+	ok(rig_delta(&r, PD_RDS, "r", "", ""));
+	rig_expect(&r, "LDS{l=1} RDS{r=1}");
+}
+
+static void test_an_acknowledgement_that_never_comes(void **state)
+{
+	(void)state;
+	subscribe_all();
+	rig_config(&r, "CDS c=1 RDS r=2");
+	rig_expect(&r, "CDS{c=1}");
+	rig_config(&r, "CDS d=1");
+	rig_expect(&r, "");
+	pd_session_give_up_ack(&r.s, PD_CDS);
+	rig_expect(&r, "CDS{d=1} RDS{r=2}"); // and not once more for d
+}
+
+static void test_clusters_that_change_all_the_time(void **state)
+{
+	char change[32], want[64];
+
+	(void)state;
+	subscribe_all();
+	for (int i = 1; i <= PD_HELD_MAX; i++) {
+		snprintf(change, sizeof(change), "CDS c=%d RDS r=%d", i, i + 1);
+		snprintf(want, sizeof(want), "CDS{c=%d}", i);
+		rig_config(&r, change);
+		rig_expect(&r, want);
+		ok(rig_ack(&r, PD_CDS));
+		// It has changed again before the pass that the acknowledgement causes.
+	}
+	rig_config(&r, "CDS c=99 RDS r=99");
+	rig_expect(&r, "CDS{c=99} RDS{r=99}");
+	ok(rig_ack(&r, PD_CDS));
+	ok(rig_ack(&r, PD_RDS));
+	rig_config(&r, "CDS c=100 RDS r=100"); // and then they wait again
+	rig_expect(&r, "CDS{c=100}");
 }
 
 static void test_warming(void **state)
@@ -372,6 +442,10 @@ int main(void)
 		T(test_reconnect_wildcard_beside_names),
 		T(test_removed_clusters_go_last),
 		T(test_removed_clusters_wait_for_listeners_in_flight),
+		T(test_listeners_and_routes_wait_until_new_clusters_are_acknowledged),
+		T(test_first_subscriptions_do_not_wait),
+		T(test_an_acknowledgement_that_never_comes),
+		T(test_clusters_that_change_all_the_time),
 		T(test_warming),
 		T(test_limits),
 	};
