@@ -1,6 +1,4 @@
 // What a route tells filters (fault injection, CORS) and the actions that end a request (redirect, direct response).
-#include <math.h>
-
 #include "api/pb.h"
 #include "base/str.h"
 #include "discovery/route/route.h"
@@ -15,7 +13,8 @@ typedef Envoy__Extensions__Filters__Http__Cors__V3__CorsPolicy EnvCors;
 Envoy__Type__V3__FractionalPercent *pd_percent(struct pd_arena *a, double percent)
 {
 	Envoy__Type__V3__FractionalPercent *p = pb_new(a, &envoy__type__v3__fractional_percent__descriptor);
-	p->numerator = (uint32_t)lround(percent * 10000);
+	double parts = percent * 10000; // cut off, not rounded: as istiod does
+	p->numerator = parts >= UINT32_MAX ? UINT32_MAX : parts > 0 ? (uint32_t)parts : 0;
 	p->denominator = ENVOY__TYPE__V3__FRACTIONAL_PERCENT__DENOMINATOR_TYPE__MILLION;
 	return p;
 }
@@ -47,7 +46,7 @@ static uint32_t grpc_code(const char *name)
 
 static void set_delay(struct pd_arena *a, EnvFault *f, const Istio__HTTPFaultInjection__Delay *delay)
 {
-	if (!delay)
+	if (!delay || delay->http_delay_type_case != ISTIO__HTTPFAULT_INJECTION__DELAY__HTTP_DELAY_TYPE_FIXED_DELAY)
 		return;
 	f->delay = pb_new(a, &envoy__extensions__filters__common__fault__v3__fault_delay__descriptor);
 	if (delay->percentage) {
@@ -56,11 +55,9 @@ static void set_delay(struct pd_arena *a, EnvFault *f, const Istio__HTTPFaultInj
 		f->delay->percentage = pb_new(a, &envoy__type__v3__fractional_percent__descriptor);
 		f->delay->percentage->numerator = (uint32_t)delay->percent;
 	}
-	if (delay->http_delay_type_case == ISTIO__HTTPFAULT_INJECTION__DELAY__HTTP_DELAY_TYPE_FIXED_DELAY) {
-		f->delay->fault_delay_secifier_case =
-			ENVOY__EXTENSIONS__FILTERS__COMMON__FAULT__V3__FAULT_DELAY__FAULT_DELAY_SECIFIER_FIXED_DELAY;
-		f->delay->fixed_delay = delay->fixed_delay;
-	}
+	f->delay->fault_delay_secifier_case =
+		ENVOY__EXTENSIONS__FILTERS__COMMON__FAULT__V3__FAULT_DELAY__FAULT_DELAY_SECIFIER_FIXED_DELAY;
+	f->delay->fixed_delay = delay->fixed_delay;
 }
 
 static void set_abort(struct pd_arena *a, EnvFault *f, const Istio__HTTPFaultInjection__Abort *fault)
@@ -97,7 +94,8 @@ static EnvCors *cors(struct pd_arena *a, const Istio__CorsPolicy *policy)
 {
 	EnvCors *c = pb_new(a, &envoy__extensions__filters__http__cors__v3__cors_policy__descriptor);
 	for (size_t i = 0; i < policy->n_allow_origins; i++)
-		PB_PUSH(a, c, allow_origin_string_match, pd_string_matcher(a, policy->allow_origins[i]));
+		if (policy->allow_origins[i]->match_type_case)
+			PB_PUSH(a, c, allow_origin_string_match, pd_string_matcher(a, policy->allow_origins[i]));
 	for (size_t i = 0; !policy->n_allow_origins && i < policy->n_allow_origin; i++) {
 		Istio__StringMatch m = ISTIO__STRING_MATCH__INIT;
 		m.match_type_case = ISTIO__STRING_MATCH__MATCH_TYPE_EXACT;
@@ -174,24 +172,21 @@ static uint32_t redirect_port(const struct pd_route_ctx *ctx, const Istio__HTTPR
 
 void pd_route_redirect(const struct pd_route_ctx *ctx, EnvRoute *r, const Istio__HTTPRedirect *redirect)
 {
-	static const char prefix_marker[] = "%PREFIX()%";
 	struct pd_arena *a = ctx->tx->arena;
 	int code;
 	if (!redirect_code(redirect->redirect_code, &code)) {
-		tx_issue(ctx->tx, ctx->vs->object, "spec.http.redirect.redirectCode",
-			 "%u is no redirect code: the route has no action", redirect->redirect_code);
+		tx_issue(ctx->tx, ctx->vs->object, "spec.http.redirect.redirectCode", "%u is no redirect code",
+			 redirect->redirect_code);
 		return;
 	}
 	Envoy__Config__Route__V3__RedirectAction *out =
 		pb_new(a, &envoy__config__route__v3__redirect_action__descriptor);
 	out->response_code = code;
 	out->host_redirect = redirect->authority;
-	bool by_prefix = ctx->gateway_semantics && pd_has_prefix(redirect->uri, prefix_marker);
-	if (by_prefix || !pd_empty(redirect->prefix_rewrite)) {
+	if (!pd_empty(redirect->prefix_rewrite)) {
 		out->path_rewrite_specifier_case =
 			ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__PATH_REWRITE_SPECIFIER_PREFIX_REWRITE;
-		out->prefix_rewrite = pd_arena_strdup(a, by_prefix ? redirect->uri + strlen(prefix_marker)
-								   : redirect->prefix_rewrite);
+		out->prefix_rewrite = redirect->prefix_rewrite;
 	} else {
 		out->path_rewrite_specifier_case =
 			ENVOY__CONFIG__ROUTE__V3__REDIRECT_ACTION__PATH_REWRITE_SPECIFIER_PATH_REDIRECT;

@@ -39,29 +39,41 @@ static void append(struct pd_arena *a, struct pd_header_ops *out, struct pair *v
 	}
 }
 
-struct pd_header_ops pd_route_header_ops(struct pd_tx *tx, const Istio__Headers__HeaderOperations *ops)
+// Every map<string, string> of protobuf-c has entries of this layout.
+struct entry {
+	ProtobufCMessage base;
+	const char *key, *value;
+} __attribute__((may_alias));
+
+// Returns what is for the authority instead, or NULL.
+static const char *add_all(struct pd_arena *a, struct pd_header_ops *out, struct entry *const *v, size_t n, int action)
+{
+	struct pair *pairs = pd_arena_alloc(a, (n + 1) * sizeof(*pairs));
+	const char *authority = NULL;
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (is_authority(v[i]->key))
+			authority = v[i]->value;
+		else if (!is_internal(v[i]->key))
+			pairs[kept++] = (struct pair){v[i]->key, v[i]->value};
+	}
+	append(a, out, pairs, kept, action);
+	return authority;
+}
+
+struct pd_header_ops pd_route_header_ops(struct pd_arena *a, const Istio__Headers__HeaderOperations *ops)
 {
 	struct pd_header_ops out = {0};
 	if (!ops)
 		return out;
-	struct pd_arena *a = tx->arena;
 	out.add = pd_arena_alloc(a, (ops->n_set + ops->n_add + 1) * sizeof(*out.add));
-	struct pair *v = pd_arena_alloc(a, (ops->n_set + ops->n_add + 1) * sizeof(*v));
-	size_t n = 0;
-	for (size_t i = 0; i < ops->n_set; i++) {
-		if (is_authority(ops->set[i]->key))
-			out.authority = ops->set[i]->value;
-		else if (!is_internal(ops->set[i]->key))
-			v[n++] = (struct pair){ops->set[i]->key, ops->set[i]->value};
-	}
-	append(a, &out, v, n,
-	       ENVOY__CONFIG__CORE__V3__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__OVERWRITE_IF_EXISTS_OR_ADD);
-	n = 0;
-	for (size_t i = 0; i < ops->n_add; i++)
-		if (!is_internal(ops->add[i]->key))
-			v[n++] = (struct pair){ops->add[i]->key, ops->add[i]->value};
-	append(a, &out, v, n,
-	       ENVOY__CONFIG__CORE__V3__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__APPEND_IF_EXISTS_OR_ADD);
+	const char *set =
+		add_all(a, &out, (struct entry *const *)ops->set, ops->n_set,
+			ENVOY__CONFIG__CORE__V3__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__OVERWRITE_IF_EXISTS_OR_ADD);
+	const char *added =
+		add_all(a, &out, (struct entry *const *)ops->add, ops->n_add,
+			ENVOY__CONFIG__CORE__V3__HEADER_VALUE_OPTION__HEADER_APPEND_ACTION__APPEND_IF_EXISTS_OR_ADD);
+	out.authority = pd_empty(set) ? added : set;
 	out.remove = pd_arena_alloc(a, (ops->n_remove + 1) * sizeof(*out.remove));
 	for (size_t i = 0; i < ops->n_remove; i++)
 		if (!is_internal(ops->remove[i]))

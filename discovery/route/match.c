@@ -4,6 +4,7 @@
 #include "api/pb.h"
 #include "base/str.h"
 #include "discovery/route/route.h"
+#include "discovery/route/vs_lookup.h"
 #include "envoy/type/matcher/v3/regex.pb-c.h"
 #include "envoy/type/matcher/v3/string.pb-c.h"
 
@@ -55,6 +56,8 @@ static Envoy__Type__Matcher__V3__RegexMatcher *regex(struct pd_arena *a, const c
 
 EnvStringMatcher *pd_string_matcher(struct pd_arena *a, const Istio__StringMatch *m)
 {
+	if (!m || !m->match_type_case)
+		return NULL;
 	EnvStringMatcher *s = pb_new(a, &envoy__type__matcher__v3__string_matcher__descriptor);
 	switch (m->match_type_case) {
 	case ISTIO__STRING_MATCH__MATCH_TYPE_PREFIX:
@@ -67,20 +70,21 @@ EnvStringMatcher *pd_string_matcher(struct pd_arena *a, const Istio__StringMatch
 		break;
 	default:
 		s->match_pattern_case = ENVOY__TYPE__MATCHER__V3__STRING_MATCHER__MATCH_PATTERN_EXACT;
-		s->exact = pd_arena_strdup(a, m->match_type_case ? m->exact : "");
+		s->exact = pd_arena_strdup(a, pd_or(m->exact, ""));
 		break;
 	}
 	return s;
 }
 
-// No value, or the regular expression "*" (which is none): the header only has to be there.
-static bool asks_presence(const Istio__StringMatch *m)
+// No value, or the regular expression "*" (which is none): the header only has to be there. So it is with an empty prefix
+// or regular expression, which Envoy would refuse.
+bool pd_asks_presence(const Istio__StringMatch *m)
 {
 	if (!m)
 		return true;
 	switch (m->match_type_case) {
 	case ISTIO__STRING_MATCH__MATCH_TYPE_EXACT:
-		return pd_empty(m->exact);
+		return false;
 	case ISTIO__STRING_MATCH__MATCH_TYPE_PREFIX:
 		return pd_empty(m->prefix);
 	case ISTIO__STRING_MATCH__MATCH_TYPE_REGEX:
@@ -94,7 +98,7 @@ static EnvHeaderMatcher *header_matcher(struct pd_arena *a, const char *name, co
 {
 	EnvHeaderMatcher *h = pb_new(a, &envoy__config__route__v3__header_matcher__descriptor);
 	h->name = (char *)name;
-	if (asks_presence(m)) {
+	if (pd_asks_presence(m)) {
 		h->header_match_specifier_case =
 			ENVOY__CONFIG__ROUTE__V3__HEADER_MATCHER__HEADER_MATCH_SPECIFIER_PRESENT_MATCH;
 		h->present_match = true;
@@ -119,12 +123,6 @@ static int cmp_named(const void *x, const void *y)
 	return strcmp(((const struct named *)x)->name, ((const struct named *)y)->name);
 }
 
-// Claims of a JWT come as header names: routing on them needs jwt_authn's dynamic metadata.
-static bool is_claim(const char *name)
-{
-	return pd_has_prefix(name, "@request.auth.claims");
-}
-
 static void add_headers(struct pd_arena *a, EnvRouteMatch *out, const Istio__HTTPMatchRequest *m)
 {
 	struct named *v = pd_arena_alloc(a, (m->n_headers + m->n_without_headers + 1) * sizeof(*v));
@@ -135,10 +133,8 @@ static void add_headers(struct pd_arena *a, EnvRouteMatch *out, const Istio__HTT
 		v[n++] = (struct named){m->without_headers[i]->key, m->without_headers[i]->value, true};
 	pd_sort(v, n, sizeof(*v), cmp_named);
 	for (size_t i = 0; i < n; i++) {
-		if (is_claim(v[i].name)) {
-			pd_route_claim_match(a, out, v[i].name, v[i].match, v[i].without);
+		if (pd_route_claim_match(a, out, v[i].name, v[i].match, v[i].without))
 			continue;
-		}
 		EnvHeaderMatcher *h = header_matcher(a, v[i].name, v[i].match);
 		h->invert_match = v[i].without;
 		h->treat_missing_header_as_empty =
@@ -161,7 +157,7 @@ static void add_query(struct pd_arena *a, EnvRouteMatch *out, const Istio__HTTPM
 		Envoy__Config__Route__V3__QueryParameterMatcher *q =
 			pb_new(a, &envoy__config__route__v3__query_parameter_matcher__descriptor);
 		q->name = m->query_params[i]->key;
-		if (asks_presence(m->query_params[i]->value)) {
+		if (pd_asks_presence(m->query_params[i]->value)) {
 			q->query_parameter_match_specifier_case =
 				ENVOY__CONFIG__ROUTE__V3__QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_PRESENT_MATCH;
 			q->present_match = true;
@@ -178,7 +174,8 @@ static void set_prefix(const struct pd_route_ctx *ctx, EnvRouteMatch *out, const
 {
 	struct pd_arena *a = ctx->tx->arena;
 	size_t n = strlen(prefix);
-	if (ctx->gateway_semantics && !pd_streq(prefix, "/")) { // by path element, a trailing slash means nothing
+	bool by_element = ctx->gateway_semantics || pd_vs_is_ingress(ctx->vs->object);
+	if (by_element && !pd_streq(prefix, "/")) { // a trailing slash means nothing
 		out->path_specifier_case = ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH_SEPARATED_PREFIX;
 		out->path_separated_prefix = pd_arena_strndup(a, prefix, n && prefix[n - 1] == '/' ? n - 1 : n);
 		return;

@@ -47,7 +47,7 @@ static bool parse_status(const char *s, uint32_t *code)
 	return true;
 }
 
-// "503,reset" -> "reset,retriable-status-codes" and [503].
+// "503,reset" -> "reset,retriable-status-codes" and [503]. Codes alone leave a comma in front, which Envoy does not mind.
 static void set_retry_on(struct pd_arena *a, EnvRetryPolicy *p, const char *text)
 {
 	struct pd_buf out = {0};
@@ -70,7 +70,7 @@ static void set_retry_on(struct pd_arena *a, EnvRetryPolicy *p, const char *text
 		text += n + (text[n] == ',');
 	}
 	if (p->n_retriable_status_codes && !named)
-		pd_buf_printf(&out, "%sretriable-status-codes", out.n ? "," : "");
+		pd_buf_adds(&out, ",retriable-status-codes");
 	p->retry_on = pd_arena_strdup(a, out.p ? out.p : "");
 	pd_buf_free(&out);
 }
@@ -86,9 +86,11 @@ EnvRetryPolicy *pd_route_retry(struct pd_tx *tx, const Istio__HTTPRetry *retries
 	p->num_retries = pb_u32(a, retries ? (uint32_t)retries->attempts : DEFAULT_ATTEMPTS);
 	p->host_selection_retry_max_attempts = HOST_SELECTION_ATTEMPTS;
 	p->retry_on = (char *)default_retry_on;
-	bool keep_hosts =
-		retries && retries->retry_ignore_previous_hosts && !retries->retry_ignore_previous_hosts->value;
-	if (!hashed && !keep_hosts)
+	// With a hash the next attempt goes to the same host, unless the rule says otherwise.
+	bool other_hosts = !hashed;
+	if (retries && retries->retry_ignore_previous_hosts)
+		other_hosts = retries->retry_ignore_previous_hosts->value;
+	if (other_hosts)
 		add_previous_hosts(a, p);
 	if (!retries)
 		return p;

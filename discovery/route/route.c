@@ -19,6 +19,14 @@ static void set_cluster(EnvRouteAction *action, const char *cluster)
 	action->cluster = (char *)cluster;
 }
 
+static void add_hash_policy(struct pd_arena *a, EnvRouteAction *action,
+			    const Istio__LoadBalancerSettings__ConsistentHashLB *hash)
+{
+	EnvHashPolicy *policy = pd_hash_policy(a, hash);
+	if (policy)
+		PB_PUSH(a, action, hash_policy, policy);
+}
+
 static EnvRouteAction *route_action(struct pd_arena *a, EnvRoute *r)
 {
 	r->action_case = ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE;
@@ -33,7 +41,7 @@ static Envoy__Config__Route__V3__Decorator *decorator(struct pd_arena *a, const 
 	return d;
 }
 
-EnvRoute *pd_route_default(struct pd_tx *tx, const char *cluster, const char *operation)
+EnvRoute *pd_route_default(struct pd_tx *tx, const struct pd_service *svc, uint32_t port)
 {
 	struct pd_arena *a = tx->arena;
 	EnvRoute *r = pb_new(a, &envoy__config__route__v3__route__descriptor);
@@ -42,10 +50,11 @@ EnvRoute *pd_route_default(struct pd_tx *tx, const char *cluster, const char *op
 	r->match->path_specifier_case = ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PREFIX;
 	r->match->prefix = "/";
 	EnvRouteAction *action = route_action(a, r);
-	set_cluster(action, cluster);
+	set_cluster(action, pd_cluster_name(a, "outbound", port, NULL, svc->host));
 	set_timeout(a, action, NULL);
 	action->retry_policy = pd_route_retry(tx, NULL, false);
-	r->decorator = decorator(a, operation);
+	add_hash_policy(a, action, pd_destination_hash(tx, svc, port, NULL));
+	r->decorator = decorator(a, pd_arena_printf(a, "%s:%u/*", svc->host, port));
 	return r;
 }
 
@@ -57,8 +66,10 @@ bool pd_route_is_catch_all(const EnvRoute *r)
 	switch (m->path_specifier_case) {
 	case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PREFIX:
 		return pd_streq(m->prefix, "/");
+	case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH_SEPARATED_PREFIX:
+		return pd_streq(m->path_separated_prefix, "/");
 	case ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_SAFE_REGEX:
-		return pd_streq(m->safe_regex->regex, "*") || pd_streq(m->safe_regex->regex, ".*");
+		return pd_streq(m->safe_regex->regex, ".*");
 	default:
 		return false;
 	}
@@ -162,32 +173,21 @@ static const char *regex_quote(struct pd_arena *a, const char *s)
 	return out;
 }
 
-static void set_rewrite(const struct pd_route_ctx *ctx, EnvRoute *r, const Istio__HTTPRewrite *rewrite,
-			const Istio__HTTPMatchRequest *m)
+static void set_rewrite(const struct pd_route_ctx *ctx, EnvRoute *r, const Istio__HTTPRewrite *rewrite)
 {
-	static const char full_marker[] = "%FULLREPLACE()%";
 	struct pd_arena *a = ctx->tx->arena;
-	if (!rewrite)
-		return;
+	EnvRouteAction *action = r->route;
+	action->append_x_forwarded_host = pd_route_appends_host(ctx->tx);
 	if (rewrite->uri_regex_rewrite) {
-		set_regex_rewrite(a, r->route, rewrite->uri_regex_rewrite->match, rewrite->uri_regex_rewrite->rewrite);
-		return;
-	}
-	if (pd_empty(rewrite->uri))
-		return;
-	bool prefix = m && m->uri && m->uri->match_type_case == ISTIO__STRING_MATCH__MATCH_TYPE_PREFIX;
-	if (ctx->gateway_semantics && pd_has_prefix(rewrite->uri, full_marker)) {
-		set_regex_rewrite(a, r->route, "/.*", rewrite->uri + strlen(full_marker));
-	} else if (ctx->gateway_semantics && pd_streq(rewrite->uri, "/") && prefix) {
-		// A plain prefix rewrite would leave two slashes, or none.
-		const char *path =
-			r->match->path_specifier_case ==
-					ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH_SEPARATED_PREFIX
-				? r->match->path_separated_prefix
-				: m->uri->prefix;
-		set_regex_rewrite(a, r->route, pd_arena_printf(a, "^%s(/?)(.*)", regex_quote(a, path)), "/\\2");
-	} else {
-		r->route->prefix_rewrite = rewrite->uri;
+		set_regex_rewrite(a, action, rewrite->uri_regex_rewrite->match, rewrite->uri_regex_rewrite->rewrite);
+	} else if (ctx->gateway_semantics && pd_streq(rewrite->uri, "/")) {
+		// Takes the prefix away. A plain rewrite of it would leave two slashes, or none.
+		bool prefix = r->match->path_specifier_case ==
+			      ENVOY__CONFIG__ROUTE__V3__ROUTE_MATCH__PATH_SPECIFIER_PATH_SEPARATED_PREFIX;
+		const char *path = regex_quote(a, prefix ? r->match->path_separated_prefix : "");
+		set_regex_rewrite(a, action, pd_arena_printf(a, "^%s(/?)(.*)", path), "/\\2");
+	} else if (!pd_empty(rewrite->uri)) {
+		action->prefix_rewrite = rewrite->uri;
 	}
 }
 
@@ -195,10 +195,9 @@ static void add_mirror(const struct pd_route_ctx *ctx, EnvRouteAction *action, c
 		       Envoy__Type__V3__FractionalPercent *fraction)
 {
 	struct pd_arena *a = ctx->tx->arena;
-	const struct pd_service *svc;
 	Envoy__Config__Route__V3__RouteAction__RequestMirrorPolicy *p =
 		pb_new(a, &envoy__config__route__v3__route_action__request_mirror_policy__descriptor);
-	p->cluster = (char *)pd_destination_cluster(ctx->tx, ctx->vs, d, ctx->port, &svc);
+	p->cluster = (char *)pd_http_destination(ctx, d).cluster;
 	p->runtime_fraction = pb_new(a, &envoy__config__core__v3__runtime_fractional_percent__descriptor);
 	p->runtime_fraction->default_value = fraction;
 	p->trace_sampled = pb_bool(a, false);
@@ -231,41 +230,25 @@ static void set_mirrors(const struct pd_route_ctx *ctx, EnvRouteAction *action, 
 	if (http->mirror && (fraction = mirror_fraction(a, http->mirror_percentage, http->mirror_percent)))
 		add_mirror(ctx, action, http->mirror, fraction);
 	for (size_t i = 0; i < http->n_mirrors; i++)
-		if ((fraction = mirror_fraction(a, http->mirrors[i]->percentage, NULL)))
+		if (http->mirrors[i]->destination &&
+		    (fraction = mirror_fraction(a, http->mirrors[i]->percentage, NULL)))
 			add_mirror(ctx, action, http->mirrors[i]->destination, fraction);
 }
 
 // ---- destinations --------------------------------------------------------------------------------------------------------
 
-static const char unknown_cluster[] = "UnknownService"; // what an invalid backendRef becomes
-
-static const char *destination(const struct pd_route_ctx *ctx, EnvRouteAction *action, const Istio__Destination *d,
-			       bool *hashed)
-{
-	const struct pd_service *svc = NULL;
-	if (!d)
-		return unknown_cluster;
-	const char *cluster = pd_destination_cluster(ctx->tx, ctx->vs, d, ctx->port, &svc);
-	if (!svc && ctx->gateway_semantics && pd_streq(d->host, unknown_cluster))
-		return unknown_cluster;
-	Envoy__Config__Route__V3__RouteAction__HashPolicy *hash = pd_destination_hash(ctx->tx, svc, cluster);
-	if (hash)
-		PB_PUSH(ctx->tx->arena, action, hash_policy, hash);
-	*hashed |= hash != NULL;
-	return cluster;
-}
-
 static void add_weighted(const struct pd_route_ctx *ctx, EnvRouteAction *action, const Istio__HTTPRouteDestination *d)
 {
 	struct pd_arena *a = ctx->tx->arena;
-	bool hashed = false;
+	struct pd_http_destination to = pd_http_destination(ctx, d->destination);
 	Envoy__Config__Route__V3__WeightedCluster__ClusterWeight *w =
 		pb_new(a, &envoy__config__route__v3__weighted_cluster__cluster_weight__descriptor);
-	w->name = (char *)destination(ctx, action, d->destination, &hashed);
+	add_hash_policy(a, action, to.hash);
+	w->name = (char *)to.cluster;
 	w->weight = pb_u32(a, (uint32_t)d->weight);
 	if (d->headers) {
-		struct pd_header_ops req = pd_route_header_ops(ctx->tx, d->headers->request);
-		struct pd_header_ops resp = pd_route_header_ops(ctx->tx, d->headers->response);
+		struct pd_header_ops req = pd_route_header_ops(a, d->headers->request);
+		struct pd_header_ops resp = pd_route_header_ops(a, d->headers->response);
 		w->n_request_headers_to_add = req.n_add;
 		w->request_headers_to_add = req.add;
 		w->n_request_headers_to_remove = req.n_remove;
@@ -283,52 +266,77 @@ static void add_weighted(const struct pd_route_ctx *ctx, EnvRouteAction *action,
 	PB_PUSH(a, action->weighted_clusters, clusters, w);
 }
 
-// Returns whether retries must keep to the same host.
-static bool set_destinations(const struct pd_route_ctx *ctx, EnvRoute *r, const Istio__HTTPRoute *http)
+static void set_weighted(const struct pd_route_ctx *ctx, EnvRouteAction *action, const Istio__HTTPRoute *http)
 {
-	struct pd_arena *a = ctx->tx->arena;
-	EnvRouteAction *action = r->route;
-	bool hashed = false;
-	if (http->n_route > 1) {
-		action->cluster_specifier_case =
-			ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS;
-		action->weighted_clusters = pb_new(a, &envoy__config__route__v3__weighted_cluster__descriptor);
-		for (size_t i = 0; i < http->n_route; i++)
-			if (http->route[i]->weight > 0)
-				add_weighted(ctx, action, http->route[i]);
-		return false;
-	}
-	const Istio__HTTPRouteDestination *d = http->route[0];
-	set_cluster(action, destination(ctx, action, d->destination, &hashed));
-	if (d->headers) { // of a single destination: they go to the route
-		struct pd_header_ops req = pd_route_header_ops(ctx->tx, d->headers->request);
-		struct pd_header_ops resp = pd_route_header_ops(ctx->tx, d->headers->response);
-		add_request_headers(a, r, &req);
-		add_response_headers(a, r, &resp);
-		set_host_rewrite(action, req.authority);
-	}
-	return hashed;
+	action->cluster_specifier_case = ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS;
+	action->weighted_clusters = pb_new(ctx->tx->arena, &envoy__config__route__v3__weighted_cluster__descriptor);
+	for (size_t i = 0; i < http->n_route; i++)
+		if (http->route[i]->weight > 0)
+			add_weighted(ctx, action, http->route[i]);
 }
 
+// A single destination: its header operations go to the route. Returns whether it is chosen by hash.
+static bool set_single(const struct pd_route_ctx *ctx, EnvRoute *r, const Istio__HTTPRouteDestination *d)
+{
+	struct pd_arena *a = ctx->tx->arena;
+	struct pd_http_destination to = pd_http_destination(ctx, d->destination);
+	set_cluster(r->route, to.cluster);
+	add_hash_policy(a, r->route, to.hash);
+	if (d->headers) {
+		struct pd_header_ops req = pd_route_header_ops(a, d->headers->request);
+		struct pd_header_ops resp = pd_route_header_ops(a, d->headers->response);
+		add_request_headers(a, r, &req);
+		add_response_headers(a, r, &resp);
+		if (r->route->host_rewrite_specifier_case ==
+		    ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__HOST_REWRITE_SPECIFIER__NOT_SET)
+			set_host_rewrite(r->route, req.authority);
+	}
+	return to.hash != NULL;
+}
+
+// `authority`: from the header operations of the route; a rewrite wins over it, and it over those of a destination.
 static void set_forward(const struct pd_route_ctx *ctx, EnvRoute *r, const Istio__HTTPRoute *http,
-			const Istio__HTTPMatchRequest *m, const char *authority)
+			const char *authority)
 {
 	struct pd_arena *a = ctx->tx->arena;
 	EnvRouteAction *action = route_action(a, r);
-	set_host_rewrite(action, authority);
-	bool hashed = set_destinations(ctx, r, http);
-	set_rewrite(ctx, r, http->rewrite, m);
-	if (http->rewrite)
-		set_host_rewrite(action, http->rewrite->authority);
+	bool hashed = false;
 	set_timeout(a, action, http->timeout);
-	action->retry_policy = pd_route_retry(ctx->tx, http->retries, hashed);
+	if (http->rewrite) {
+		set_rewrite(ctx, r, http->rewrite);
+		authority = pd_or(http->rewrite->authority, authority);
+	}
+	set_host_rewrite(action, authority);
 	set_mirrors(ctx, action, http);
+	if (http->n_route == 1)
+		hashed = set_single(ctx, r, http->route[0]);
+	else
+		set_weighted(ctx, action, http);
+	action->retry_policy = pd_route_retry(ctx->tx, http->retries, hashed);
 	if (ctx->gateway_semantics)
 		action->cluster_not_found_response_code =
 			ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_NOT_FOUND_RESPONSE_CODE__INTERNAL_SERVER_ERROR;
 }
 
 // ---- routes --------------------------------------------------------------------------------------------------------------
+
+static bool has_action(const EnvRoute *r)
+{
+	if (r->action_case != ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE)
+		return r->action_case != ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION__NOT_SET;
+	return !r->route->weighted_clusters || r->route->weighted_clusters->n_clusters;
+}
+
+// Envoy would refuse the whole configuration for a route that goes nowhere. What it matches fails instead.
+static void fail(const struct pd_route_ctx *ctx, EnvRoute *r, const Istio__HTTPRoute *http)
+{
+	static const Istio__HTTPDirectResponse failure = {PROTOBUF_C_MESSAGE_INIT(
+								  &istio__httpdirect_response__descriptor),
+							  .status = 500};
+	tx_issue(ctx->tx, ctx->vs->object, "spec.http", "route \"%s\" has no destination: its requests fail with 500",
+		 pd_or(http->name, ""));
+	pd_route_direct_response(ctx->tx, r, &failure);
+}
 
 static EnvRoute *translate(const struct pd_route_ctx *ctx, const Istio__HTTPRoute *http,
 			   const Istio__HTTPMatchRequest *m)
@@ -339,9 +347,10 @@ static EnvRoute *translate(const struct pd_route_ctx *ctx, const Istio__HTTPRout
 	r->name = route_name(a, http, m);
 	r->match = pd_route_match(ctx, m);
 	r->metadata = config_metadata(ctx);
+	r->stat_prefix = m ? m->stat_prefix : NULL;
 	if (http->headers) {
-		req = pd_route_header_ops(ctx->tx, http->headers->request);
-		struct pd_header_ops resp = pd_route_header_ops(ctx->tx, http->headers->response);
+		req = pd_route_header_ops(a, http->headers->request);
+		struct pd_header_ops resp = pd_route_header_ops(a, http->headers->response);
 		add_request_headers(a, r, &req);
 		add_response_headers(a, r, &resp);
 	}
@@ -349,8 +358,10 @@ static EnvRoute *translate(const struct pd_route_ctx *ctx, const Istio__HTTPRout
 		pd_route_redirect(ctx, r, http->redirect);
 	else if (http->direct_response)
 		pd_route_direct_response(ctx->tx, r, http->direct_response);
-	else if (http->n_route)
-		set_forward(ctx, r, http, m, req.authority);
+	else
+		set_forward(ctx, r, http, req.authority);
+	if (!has_action(r))
+		fail(ctx, r, http);
 	pd_route_filter_config(ctx->tx, r, http);
 	r->decorator = decorator(a, operation(ctx, r));
 	return r;
@@ -369,10 +380,10 @@ static bool add_route(const struct pd_route_ctx *ctx, struct pd_route_vec *out, 
 
 void pd_routes_build(const struct pd_route_ctx *ctx, struct pd_route_vec *out)
 {
-	const Istio__VirtualService *spec = ctx->vs->spec;
+	struct pd_http_routes routes = pd_vs_http_routes(ctx->tx, ctx->vs);
 	bool more = true;
-	for (size_t i = 0; i < spec->n_http && more; i++) {
-		const Istio__HTTPRoute *http = spec->http[i];
+	for (size_t i = 0; i < routes.n && more; i++) {
+		const Istio__HTTPRoute *http = routes.v[i];
 		if (!http->n_match)
 			more = add_route(ctx, out, http, NULL);
 		for (size_t k = 0; k < http->n_match && more; k++)
@@ -380,12 +391,4 @@ void pd_routes_build(const struct pd_route_ctx *ctx, struct pd_route_vec *out)
 	}
 	if (out->n)
 		tx_use(ctx->tx, ctx->vs->object);
-}
-
-EnvVirtualHost *pd_vhost_new(struct pd_tx *tx, const char *name)
-{
-	EnvVirtualHost *vh = pb_new(tx->arena, &envoy__config__route__v3__virtual_host__descriptor);
-	vh->name = (char *)name;
-	vh->include_request_attempt_count = true;
-	return vh;
 }
