@@ -324,7 +324,9 @@ static bool has_action(const EnvRoute *r)
 {
 	if (r->action_case != ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION_ROUTE)
 		return r->action_case != ENVOY__CONFIG__ROUTE__V3__ROUTE__ACTION__NOT_SET;
-	return !r->route->weighted_clusters || r->route->weighted_clusters->n_clusters;
+	return r->route->cluster_specifier_case !=
+		       ENVOY__CONFIG__ROUTE__V3__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS ||
+	       r->route->weighted_clusters->n_clusters;
 }
 
 // Envoy would refuse the whole configuration for a route that goes nowhere. What it matches fails instead.
