@@ -47,11 +47,15 @@ static void pack_blob(struct pd_pack *p, struct pd_blob *b, size_t off)
 	p->bytes += n;
 }
 
+void pd_pack_part(struct pd_pack *p, const struct pd_resource *r, uint32_t i, bool delta)
+{
+	pack_blob(p, r->parts[i], i || delta ? 0 : r->sotw_off);
+}
+
 void pd_pack_resource(struct pd_pack *p, const struct pd_resource *r, bool delta)
 {
-	pack_blob(p, r->parts[0], delta ? 0 : r->sotw_off);
-	for (uint32_t i = 1; i < r->n_parts; i++)
-		pack_blob(p, r->parts[i], 0);
+	for (uint32_t i = 0; i < r->n_parts; i++)
+		pd_pack_part(p, r, i, delta);
 }
 
 void pd_pack_slice(struct pd_pack *p, grpc_slice s)

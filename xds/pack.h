@@ -19,6 +19,7 @@ struct pd_pack {
 	size_t run_bytes;
 };
 void pd_pack_bytes(struct pd_pack *, const void *p, size_t n);
+void pd_pack_part(struct pd_pack *, const struct pd_resource *r, uint32_t i, bool delta);
 void pd_pack_resource(struct pd_pack *, const struct pd_resource *r, bool delta);
 void pd_pack_slice(struct pd_pack *, grpc_slice s); // takes a reference of its own
 void pd_pack_end(struct pd_pack *);                 // now `slices` is complete

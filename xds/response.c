@@ -40,25 +40,14 @@ static uint8_t *head_of(const struct pd_session_env *env, const struct pd_answer
 	return head;
 }
 
-static void add(struct pd_pack *pack, struct pd_bodies *bodies, const struct pd_body_source *src)
-{
-	struct pd_body *body = pd_body_get(bodies, src);
-
-	for (size_t i = 0; body && i < body->n; i++)
-		pd_pack_slice(pack, body->v[i]);
-	for (size_t i = 0; !body && i < src->n; i++)
-		pd_pack_resource(pack, src->v[i], src->delta);
-	pd_body_unref(body);
-}
-
 static void add_resources(struct pd_pack *pack, struct pd_bodies *bodies, bool delta, const struct pd_answer *a)
 {
 	for (int k = 0; a->full && k < PD_SET_SEGMENTS; k++) {
 		const struct pd_segment *s = a->set->seg[k];
 		if (s)
-			add(pack, bodies, &(struct pd_body_source){delta, a->type, s->v, s->n, s->version});
+			pd_bodies_pack(bodies, &(struct pd_body_source){delta, a->type, s->v, s->n, s->version}, pack);
 	}
-	add(pack, bodies, &(struct pd_body_source){delta, a->type, a->res.v, a->res.n, 0});
+	pd_bodies_pack(bodies, &(struct pd_body_source){delta, a->type, a->res.v, a->res.n, 0}, pack);
 }
 
 grpc_byte_buffer *pd_response_build(struct pd_bodies *bodies, const struct pd_session_env *env, bool delta,

@@ -14,9 +14,9 @@
 #define PD_BODY_COPY_MAX 4096               // the same within a body, where the copy is shared
 #define PD_CHUNK_MAX (64 * 1024)            // bytes copied together
 #define PD_BODY_PIECES_MIN 16               // fewer are not worth keeping
-#define PD_BODY_BYTES_MAX (4 * 1024 * 1024) // a larger answer is sent resource by resource
+#define PD_BODY_BYTES_MAX (4 * 1024 * 1024) // what is larger becomes several bodies
 #define PD_BODIES_MAX 64                    // bodies kept
-#define PD_BODIES_BYTES_MAX (32 * 1024 * 1024)
+#define PD_BODIES_BYTES_MAX (64 * 1024 * 1024)
 #define PD_BODY_IDLE_NS (5ull * 1000 * 1000 * 1000) // a body that nobody asked for so long is dropped
 
 // Packed bodies, thread-safe.
