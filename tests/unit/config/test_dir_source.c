@@ -81,7 +81,7 @@ static void put(const char *name, const char *text)
 // A Service of that name; the port tells versions apart.
 static char *service(const char *name, int port)
 {
-	static char buf[8][256];
+	static char buf[8][512]; // a name may be 253 bytes
 	static unsigned next;
 	char *p = buf[next++ % 8];
 
