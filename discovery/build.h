@@ -42,15 +42,26 @@ const char *pd_cluster_name(struct pd_arena *a, const char *direction, uint32_t 
 			    const char *host);
 
 // ---- discovery/route ---------------------------------------------------------------------------------------------
-// Scope (sidecars): the virtual hosts that `host` contributes, one per route configuration. `host` is a service's name or a
-// host that only VirtualServices name (those contribute to "80" alone). A route name with a colon ("HOST:PORT") is a route
-// configuration of its own for one sniffed port: the engine makes it from this virtual host alone.
+// Who keeps a domain that several virtual hosts of a configuration have. First the host name of a service, which is its first
+// domain and nobody else's short form; then by rank, then by name. A virtual host without domains is left out.
+enum pd_vhost_rank {
+	PD_VHOST_BARE,  // a host that only VirtualServices name
+	PD_VHOST_RULED, // a service with routes of a VirtualService
+	PD_VHOST_PLAIN, // a service
+};
+// Scope (sidecars): the virtual hosts that `host` contributes. `host` is a service's name or one that only VirtualServices
+// name. A route name with a colon ("HOST:PORT") is a route configuration of its own for one sniffed port: the engine makes it
+// from this virtual host alone. "http_proxy" may get several.
 struct pd_vhost_vec {
 	struct pd_vhost {
-		const char *route_name; // "80" or "HOST:PORT"
+		const char *route_name; // "80", "HOST:PORT" or "http_proxy"
 		Envoy__Config__Route__V3__VirtualHost *msg;
+		enum pd_vhost_rank rank;
 	} * v;
 	size_t n, cap;
+	// Objects that do not name the host may add to this (other hosts of its VirtualServices, their delegates): the host has
+	// to be looked at again when they change, also if there is nothing now.
+	bool watch;
 };
 void pd_build_host_routes(struct pd_tx *tx, const char *host, struct pd_vhost_vec *out);
 // Scope: a RouteConfiguration without its virtual hosts, and the catch-all that ends it (NULL for "HOST:PORT").

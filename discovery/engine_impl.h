@@ -46,6 +46,7 @@ struct host_result {
 		const char *route_name; // interned
 		const char *name;       // interned: the virtual host's
 		struct pd_blob *field;  // encoded virtual_hosts field
+		enum pd_vhost_rank rank;
 		uint32_t n_domains;
 		uint64_t *domains; // hashes of the lower-cased domains
 	} * vhosts;

@@ -78,7 +78,8 @@ static void add_clusters(struct pd_tx *tx, struct host_result *r, const struct p
 	}
 }
 
-static void add_vhosts(struct pd_tx *tx, struct host_result *r, const char *host)
+// Returns whether the host must be looked at again even if there is nothing now.
+static bool add_vhosts(struct pd_tx *tx, struct host_result *r, const char *host)
 {
 	struct pd_vhost_vec vhosts = {0};
 	pd_build_host_routes(tx, host, &vhosts);
@@ -88,6 +89,7 @@ static void add_vhosts(struct pd_tx *tx, struct host_result *r, const char *host
 		const Envoy__Config__Route__V3__VirtualHost *msg = vhosts.v[i].msg;
 		v->route_name = pd_intern(vhosts.v[i].route_name);
 		v->name = pd_intern(msg->name);
+		v->rank = vhosts.v[i].rank;
 		v->field = pd_field_blob(ROUTE_CONFIG_VIRTUAL_HOSTS, &msg->base);
 		v->n_domains = (uint32_t)msg->n_domains;
 		v->domains = pd_xmalloc((msg->n_domains + 1) * sizeof(uint64_t));
@@ -95,6 +97,7 @@ static void add_vhosts(struct pd_tx *tx, struct host_result *r, const char *host
 			v->domains[d] = domain_hash(msg->domains[d]);
 		r->hash = pd_hash_mix(r->hash, pd_hash_mix(pd_intern_hash(v->route_name), v->field->hash));
 	}
+	return vhosts.watch;
 }
 
 static int cmp_u32(const void *x, const void *y)
@@ -132,9 +135,8 @@ struct host_result *pd_host_result_build(struct pd_tx *tx, const char *host)
 		if (svc->resolution != PD_RES_ALIAS)
 			add_ports(r, svc);
 	}
-	if (tx->key->type == PD_NODE_SIDECAR)
-		add_vhosts(tx, r, host);
-	if (r->n_clusters || r->n_vhosts || r->n_ports) {
+	bool watch = tx->key->type == PD_NODE_SIDECAR && add_vhosts(tx, r, host);
+	if (r->n_clusters || r->n_vhosts || r->n_ports || watch) {
 		if (r->n_vhosts || !r->prov) { // routes may have used more than the clusters did
 			struct pd_provenance *all = tx_provenance(tx);
 			pd_obj_unref(r->prov);
@@ -155,7 +157,7 @@ bool pd_host_result_equal(const struct host_result *a, const struct host_result 
 		if (a->clusters[i]->name != b->clusters[i]->name || a->clusters[i]->version != b->clusters[i]->version)
 			return false;
 	for (size_t i = 0; i < a->n_vhosts; i++)
-		if (a->vhosts[i].route_name != b->vhosts[i].route_name ||
+		if (a->vhosts[i].route_name != b->vhosts[i].route_name || a->vhosts[i].rank != b->vhosts[i].rank ||
 		    a->vhosts[i].field->hash != b->vhosts[i].field->hash)
 			return false;
 	return a->n_ports == 0 || memcmp(a->ports, b->ports, a->n_ports * sizeof(uint32_t)) == 0;

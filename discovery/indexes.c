@@ -293,12 +293,27 @@ static bool in_mesh(const Istio__VirtualService *v)
 	return !v->n_gateways;
 }
 
+// "*-canary.example.com" is found where "*.example.com" is: who looks for what covers a host cuts it at dots.
+static void emit_partial_wildcard(const char *host, const char *ns, pd_emit_key emit, void *ctx)
+{
+	const char *dot = strchr(host, '.');
+
+	if (host[0] != '*' || !host[1] || host[1] == '.')
+		return;
+	if (dot)
+		emitf(emit, ctx, "*%s", dot);
+	else // short for a name in the namespace, as without the star
+		emitf(emit, ctx, "*.%s.svc.%s", ns, domain_suffix);
+}
+
 static void vs_by_host(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
 	const Istio__VirtualService *v = (const Istio__VirtualService *)o->spec;
 
-	for (size_t i = 0; i < v->n_hosts && in_mesh(v); i++)
+	for (size_t i = 0; i < v->n_hosts && in_mesh(v); i++) {
 		emit_host(v->hosts[i], o->key.ns, emit, ctx);
+		emit_partial_wildcard(v->hosts[i], o->key.ns, emit, ctx);
+	}
 }
 
 static void vs_wildcard(const struct pd_object *o, pd_emit_key emit, void *ctx)

@@ -21,7 +21,8 @@ enum pd_index_id {
 	// Istio networking
 	PD_IX_DR_BY_HOST,    // DestinationRule, "HOST" (expanded, wildcards as written)
 	PD_IX_DR_WILDCARD,   // DestinationRule with a wildcard host, "NS" and ""
-	PD_IX_VS_BY_HOST,    // VirtualService bound to mesh, "HOST" each host, expanded, wildcards as written
+	PD_IX_VS_BY_HOST,    // VirtualService bound to mesh, "HOST" each host, expanded, wildcards as written;
+			     // "*-x.example.com" also under "*.example.com"
 	PD_IX_VS_WILDCARD,   // VirtualService bound to mesh with a wildcard host, ""
 	PD_IX_VS_BY_GATEWAY, // VirtualService, "NS/NAME" of each gateway, expanded; not "mesh"
 	PD_IX_VS_MESH,       // VirtualService bound to mesh with a host outside the cluster's domain or wildcard, ""

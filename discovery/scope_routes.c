@@ -74,7 +74,7 @@ void pd_scope_routes_change(struct scope *s, struct family *f, const struct host
 		member_add(group_get(s, now->vhosts[i].route_name), f, now, &now->vhosts[i]);
 }
 
-// ---- domains: over all virtual hosts of a configuration each may occur once, the first wins --------------------------
+// ---- domains: over all virtual hosts of a configuration each may occur once (build.h: who keeps it) --------------------------
 
 struct seen {
 	uint64_t *v; // open addressing, 0 = free
@@ -124,12 +124,38 @@ static struct pd_blob *without_domains(const struct host_vhost *vh, const bool *
 	return n ? pd_field_blob(ROUTE_CONFIG_VIRTUAL_HOSTS, &msg->base) : NULL;
 }
 
-static struct pd_blob *claim_domains(struct seen *seen, const struct host_vhost *vh, struct pd_arena *a)
+// The host of a service belongs to it, whatever short forms others have.
+static void claim_hosts(struct seen *seen, const struct route_group *g, bool *claimed)
+{
+	for (size_t i = 0; i < g->members.n; i++) {
+		const struct host_vhost *vh = g->members.v[i].vhost;
+		claimed[i] = vh->rank != PD_VHOST_BARE && vh->n_domains && seen_add(seen, vh->domains[0]);
+	}
+}
+
+// `host_claimed`: the first domain is the virtual host's already.
+static struct pd_blob *claim_domains(struct seen *seen, const struct host_vhost *vh, bool host_claimed,
+				     struct pd_arena *a)
 {
 	bool *drop = pd_arena_zalloc(a, vh->n_domains + 1), any = false;
-	for (uint32_t i = 0; i < vh->n_domains; i++)
+	for (uint32_t i = host_claimed; i < vh->n_domains; i++)
 		any |= drop[i] = !seen_add(seen, vh->domains[i]);
 	return any ? without_domains(vh, drop, a) : pd_blob_ref(vh->field);
+}
+
+// The members' virtual hosts with the domains that are left for each; NULL for those without. In the order of the members.
+static struct pd_blob **claim_all(const struct route_group *g, struct pd_arena *a)
+{
+	struct pd_blob **out = pd_arena_alloc(a, (g->members.n + 1) * sizeof(*out));
+	bool *claimed = pd_arena_alloc(a, g->members.n + 1);
+	struct seen seen = seen_new(g);
+	claim_hosts(&seen, g, claimed);
+	for (int rank = PD_VHOST_BARE; rank <= PD_VHOST_PLAIN; rank++)
+		for (size_t i = 0; i < g->members.n; i++)
+			if ((int)g->members.v[i].vhost->rank == rank)
+				out[i] = claim_domains(&seen, g->members.v[i].vhost, claimed[i], a);
+	free(seen.v);
+	return out;
 }
 
 // ---- assembly --------------------------------------------------------------------------------------------------------
@@ -147,15 +173,11 @@ static struct pd_provenance *members_provenance(const struct route_group *g, str
 
 struct pd_resource *pd_scope_routes_build_one(struct pd_tx *tx, const struct route_group *g)
 {
-	struct seen seen = seen_new(g);
-	struct pd_blob **children = pd_arena_alloc(tx->arena, (g->members.n + 1) * sizeof(*children));
+	struct pd_blob **children = claim_all(g, tx->arena);
 	size_t n = 0;
-	for (size_t i = 0; i < g->members.n; i++) {
-		struct pd_blob *b = claim_domains(&seen, g->members.v[i].vhost, tx->arena);
-		if (b)
-			children[n++] = b;
-	}
-	free(seen.v);
+	for (size_t i = 0; i < g->members.n; i++)
+		if (children[i])
+			children[n++] = children[i];
 	Envoy__Config__Route__V3__RouteConfiguration *head = pd_build_route_head(tx, g->name), *tail = NULL;
 	Envoy__Config__Route__V3__VirtualHost *last = pd_build_catch_all(tx, g->name);
 	if (last) {

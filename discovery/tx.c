@@ -144,6 +144,26 @@ void tx_each_service(struct pd_tx *tx, void (*fn)(struct pd_tx *tx, const struct
 	tx_depend(tx, pd_token_make(PD_IX_SERVICE, ""));
 }
 
+struct host_walk {
+	struct pd_tx *tx;
+	bool (*fn)(struct pd_tx *tx, const char *host, void *arg);
+	void *arg;
+};
+
+static bool visit_host(const char *host, struct pd_service_list *l, void *arg)
+{
+	struct host_walk *w = arg;
+	(void)l;
+	return w->fn(w->tx, host, w->arg);
+}
+
+void tx_each_service_host(struct pd_tx *tx, bool (*fn)(struct pd_tx *tx, const char *host, void *arg), void *arg)
+{
+	struct host_walk w = {tx, fn, arg};
+	tx_depend(tx, pd_token_make(PD_IX_SERVICE, ""));
+	pd_registry_each_service(tx->snap->derived, visit_host, &w);
+}
+
 static int cmp_service_age(const void *x, const void *y)
 {
 	const struct pd_service *a = *(const struct pd_service *const *)x, *b = *(const struct pd_service *const *)y;

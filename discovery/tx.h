@@ -60,6 +60,8 @@ const struct pd_accounts *tx_accounts(struct pd_tx *tx, const char *host);   // 
 // them (name table): the result is stale with any change of any service.
 void tx_each_service(struct pd_tx *tx, void (*fn)(struct pd_tx *tx, const struct pd_service *svc, void *arg),
 		     void *arg);
+// The names alone, visible or not, in no order, until fn returns false: for questions that any order answers alike. As stale.
+void tx_each_service_host(struct pd_tx *tx, bool (*fn)(struct pd_tx *tx, const char *host, void *arg), void *arg);
 // Services whose selector matches the proxy's labels in its namespace, by creation time, then host name. Needs tx->view.
 struct tx_service_targets {
 	size_t n;
@@ -79,9 +81,10 @@ const Istio__TrafficPolicy *tx_traffic_policy(struct pd_tx *tx, const struct pd_
 					      const char *subset);
 
 // ---- VirtualService (discovery/route/vs_lookup.c) ----------------------------------------------------------------
+// As written: names in it may be short, routes may be delegated (route/route.h).
 struct pd_vs {
 	const struct pd_object *object;
-	const Istio__VirtualService *spec; // host names and gateways expanded, delegates merged
+	const Istio__VirtualService *spec;
 };
 struct pd_vs_list {
 	size_t n;

@@ -41,14 +41,16 @@ struct covered {
 	struct port_list *out;
 };
 
-static void add_covered(struct pd_tx *tx, const struct pd_service *svc, void *arg)
+static bool add_covered(struct pd_tx *tx, const char *host, void *arg)
 {
 	struct covered *c = arg;
-	if (!pd_host_covers(c->pattern, svc->host))
-		return;
-	struct pd_vs_candidates best = pd_vs_for_host(tx, svc->host);
+	const struct pd_service *svc = pd_host_covers(c->pattern, host) ? tx_service(tx, host) : NULL;
+	if (!svc)
+		return true;
+	struct pd_vs_candidates best = pd_vs_for_host(tx, host);
 	if (best.n && best.v[0].vs.object == c->vs->object)
 		add_ports_of(tx, c->vs, svc, c->out);
+	return true;
 }
 
 static struct port_list governed_ports(struct pd_tx *tx, const struct pd_vs *vs)
@@ -62,9 +64,9 @@ static struct port_list governed_ports(struct pd_tx *tx, const struct pd_vs *vs)
 	}
 	// Its wildcards matter for those of its hosts that are none. Looking at all services is the exception.
 	for (size_t i = 0; i < vs->spec->n_hosts && vs->spec->n_hosts > 1; i++) {
-		struct covered c = {vs, vs->spec->hosts[i], &ports};
+		struct covered c = {vs, pd_vs_host(tx, vs, i), &ports};
 		if (c.pattern[0] == '*' && !pd_vs_is_gateway_api(vs->object))
-			tx_each_service(tx, add_covered, &c);
+			tx_each_service_host(tx, add_covered, &c);
 	}
 	return ports;
 }
@@ -74,28 +76,39 @@ static struct port_list governed_ports(struct pd_tx *tx, const struct pd_vs *vs)
 // A wildcard stands for the services that it covers, and where there is one it is no name of its own.
 struct overlap {
 	const char *pattern;
-	bool found;
+	const struct port_list *asked;
+	struct port_list *found;
 };
 
-static void look(struct pd_tx *tx, const struct pd_service *svc, void *arg)
+static bool add_overlap(struct pd_tx *tx, const char *host, void *arg)
 {
 	struct overlap *o = arg;
-	(void)tx;
-	o->found |= pd_host_covers(o->pattern, svc->host) || pd_host_covers(svc->host, o->pattern);
+	if (!pd_host_covers(o->pattern, host) && !pd_host_covers(host, o->pattern))
+		return true;
+	const struct pd_service *svc = tx_service(tx, host);
+	for (size_t i = 0; svc && i < o->asked->n; i++)
+		if (pd_service_port(svc, o->asked->v[i]))
+			add_port(tx, o->found, o->asked->v[i]);
+	return o->found->n < o->asked->n;
 }
 
-static bool stands_for_services(struct pd_tx *tx, const char *host)
+// Those of the ports on which the host is a service, or stands for some.
+static struct port_list service_ports(const struct pd_host_pass *p, const struct port_list *ports)
 {
-	struct overlap o = {.pattern = host};
-	if (host[0] == '*')
-		tx_each_service(tx, look, &o);
-	return o.found;
+	struct port_list found = {0};
+	struct overlap o = {p->host, ports, &found};
+	if (p->host[0] == '*')
+		tx_each_service_host(p->tx, add_overlap, &o);
+	for (size_t i = 0; p->svc && i < ports->n; i++)
+		if (pd_service_port(p->svc, ports->v[i]))
+			add_port(p->tx, &found, ports->v[i]);
+	return found;
 }
 
 // ---- virtual hosts -----------------------------------------------------------------------------------------------------------------
 
 struct bare {
-	bool stands_for_services;
+	struct port_list taken;     // ports on which the host is a service
 	struct port_list *governed; // for each candidate that names the host: where it governs services
 	size_t n;
 };
@@ -103,8 +116,9 @@ struct bare {
 static bool appears(const struct pd_host_pass *p, const struct bare *b, size_t candidate, uint32_t port,
 		    uint32_t listen)
 {
-	bool gateway_api = pd_vs_is_gateway_api(p->candidates.v[candidate].vs.object);
-	if (b->stands_for_services && !gateway_api)
+	const struct pd_object *o = p->candidates.v[candidate].vs.object;
+	bool gateway_api = pd_vs_is_gateway_api(o), wildcard = p->host[0] == '*';
+	if (has_port(&b->taken, port) && !(gateway_api && wildcard))
 		return false;
 	if (has_port(&b->governed[candidate], port))
 		return true;
@@ -115,8 +129,6 @@ static void bare_vhost(struct pd_host_pass *p, const struct bare *b, const char 
 		       uint32_t listen)
 {
 	struct pd_route_vec routes = {0};
-	if (p->svc && pd_service_port(p->svc, port))
-		return;
 	for (size_t i = 0; i < b->n && !routes.n; i++)
 		if (appears(p, b, i, port, listen))
 			pd_sidecar_routes(p->tx, &p->candidates.v[i].vs, listen, &routes);
@@ -126,13 +138,13 @@ static void bare_vhost(struct pd_host_pass *p, const struct bare *b, const char 
 	vh->n_routes = routes.n;
 	vh->routes = routes.v;
 	pd_bare_domain(p->tx, p->host, vh);
-	pd_vhost_emit(p->tx, p->out, route_name, vh);
+	pd_vhost_emit(p, route_name, vh, PD_VHOST_BARE);
 }
 
 void pd_bare_vhosts(struct pd_host_pass *p)
 {
 	struct pd_arena *a = p->tx->arena;
-	struct bare b = {.stands_for_services = stands_for_services(p->tx, p->host)};
+	struct bare b = {0};
 	struct port_list ports = {0};
 	while (b.n < p->candidates.n && p->candidates.v[b.n].specificity == SIZE_MAX)
 		b.n++;
@@ -143,6 +155,7 @@ void pd_bare_vhosts(struct pd_host_pass *p)
 		for (size_t k = 0; k < b.governed[i].n; k++)
 			add_port(p->tx, &ports, b.governed[i].v[k]);
 	}
+	b.taken = service_ports(p, &ports);
 	for (size_t i = 0; i < ports.n; i++)
 		bare_vhost(p, &b, pd_arena_printf(a, "%u", ports.v[i]), ports.v[i], ports.v[i]);
 	// Applications that use a proxy ask for HOST:PORT on other ports, which a bare name is not.

@@ -32,9 +32,9 @@ void pd_sidecar_routes(struct pd_tx *tx, const struct pd_vs *vs, uint32_t port, 
 	pd_routes_build(&ctx, out);
 }
 
-void pd_vhost_emit(struct pd_tx *tx, struct pd_vhost_vec *out, const char *route_name, EnvVirtualHost *vh)
+void pd_vhost_emit(struct pd_host_pass *p, const char *route_name, EnvVirtualHost *vh, enum pd_vhost_rank rank)
 {
-	pd_vec_push_a(tx->arena, out, (struct pd_vhost){route_name, vh});
+	pd_vec_push_a(p->tx->arena, p->out, (struct pd_vhost){route_name, vh, rank});
 }
 
 static EnvVirtualHost *vhost_with(struct pd_host_pass *p, uint32_t port, const struct pd_route_vec *routes)
@@ -68,10 +68,12 @@ static void governing_routes(struct pd_host_pass *p, uint32_t port, struct pd_ro
 }
 
 // `listen`: port of the listener, 0 for that of the HTTP proxy, which serves all ports.
-static struct pd_route_vec service_routes(struct pd_host_pass *p, const struct pd_port *port, uint32_t listen)
+static struct pd_route_vec service_routes(struct pd_host_pass *p, const struct pd_port *port, uint32_t listen,
+					  enum pd_vhost_rank *rank)
 {
 	struct pd_route_vec routes = {0};
 	governing_routes(p, listen, &routes);
+	*rank = routes.n ? PD_VHOST_RULED : PD_VHOST_PLAIN;
 	if (!routes.n && p->svc->resolution != PD_RES_ALIAS) // else its names are domains of the target
 		pd_vec_push_a(p->tx->arena, &routes, pd_route_default(p->tx, p->svc, port->port));
 	return routes;
@@ -87,28 +89,30 @@ static bool has_own_listener(const struct pd_service *svc, const struct pd_port 
 static void service_port_vhosts(struct pd_host_pass *p, const struct pd_port *port)
 {
 	struct pd_arena *a = p->tx->arena;
-	struct pd_route_vec routes = service_routes(p, port, port->port);
+	enum pd_vhost_rank rank;
+	struct pd_route_vec routes = service_routes(p, port, port->port, &rank);
 	if (!routes.n)
 		return;
 	EnvVirtualHost *vh = vhost_with(p, port->port, &routes);
 	pd_service_domains(p->tx, p->svc, vh);
-	pd_vhost_emit(p->tx, p->out, pd_arena_printf(a, "%u", port->port), vh);
+	pd_vhost_emit(p, pd_arena_printf(a, "%u", port->port), vh, rank);
 	if (has_own_listener(p->svc, port)) {
 		EnvVirtualHost *own = vhost_with(p, port->port, &routes);
 		PB_PUSH(a, own, domains, "*");
-		pd_vhost_emit(p->tx, p->out, vh->name, own);
+		pd_vhost_emit(p, vh->name, own, rank);
 	}
 }
 
 // For applications that use the sidecar as their HTTP proxy: they ask for HOST:PORT, for HOST if the port is 80.
 static void http_proxy_vhost(struct pd_host_pass *p, const struct pd_port *port)
 {
-	struct pd_route_vec routes = service_routes(p, port, 0);
+	enum pd_vhost_rank rank;
+	struct pd_route_vec routes = service_routes(p, port, 0, &rank);
 	if (!routes.n)
 		return;
 	EnvVirtualHost *vh = vhost_with(p, port->port, &routes);
 	pd_service_domains_with_port(p->tx, p->svc, port->port, port->port == PD_DEFAULT_HTTP_PORT, vh);
-	pd_vhost_emit(p->tx, p->out, PD_HTTP_PROXY_ROUTE, vh);
+	pd_vhost_emit(p, PD_HTTP_PROXY_ROUTE, vh, rank);
 }
 
 void pd_build_host_routes(struct pd_tx *tx, const char *host, struct pd_vhost_vec *out)
@@ -128,6 +132,8 @@ void pd_build_host_routes(struct pd_tx *tx, const char *host, struct pd_vhost_ve
 		if (p.http_proxy)
 			http_proxy_vhost(&p, &p.svc->ports[i]);
 	}
-	if (p.candidates.n && p.candidates.v[0].specificity == SIZE_MAX)
+	if (p.candidates.n && p.candidates.v[0].specificity == SIZE_MAX) {
+		out->watch = true;
 		pd_bare_vhosts(&p);
+	}
 }

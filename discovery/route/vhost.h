@@ -23,7 +23,7 @@ bool pd_port_has_routes(const struct pd_service *svc, const struct pd_port *p);
 // Whether routes from the Gateway API may be used for this service by clients in the namespace of tx.
 bool pd_vs_may_route(struct pd_tx *tx, const struct pd_vs *vs, const struct pd_service *svc);
 void pd_sidecar_routes(struct pd_tx *tx, const struct pd_vs *vs, uint32_t port, struct pd_route_vec *out);
-void pd_vhost_emit(struct pd_tx *tx, struct pd_vhost_vec *out, const char *route_name, EnvVirtualHost *vh);
+void pd_vhost_emit(struct pd_host_pass *p, const char *route_name, EnvVirtualHost *vh, enum pd_vhost_rank rank);
 
 // The virtual hosts of the host where it is no service (bare.c). Some VirtualService names this very host.
 void pd_bare_vhosts(struct pd_host_pass *p);

@@ -89,16 +89,44 @@ static void add(struct pd_tx *tx, struct pd_vs_candidates *c, const struct pd_ob
 	add_new(tx, c, o, specificity);
 }
 
+// Of the VirtualServices under this key of the index, those with a wildcard that covers the host.
+static void add_covering(struct pd_tx *tx, struct pd_vs_candidates *c, const char *key, const char *host)
+{
+	const struct pd_posting *p = tx_posting(tx, PD_IX_VS_BY_HOST, key);
+	for (size_t i = 0; i < p->n; i++) {
+		const struct pd_vs vs = {p->v[i], (const Istio__VirtualService *)p->v[i]->spec};
+		for (size_t k = 0; k < vs.spec->n_hosts; k++) {
+			const char *name = vs.spec->hosts[k][0] == '*' ? pd_vs_host(tx, &vs, k) : "";
+			if (*name && !pd_streq(name, host) && pd_host_covers(name, host))
+				add(tx, c, p->v[i], strlen(name));
+		}
+	}
+}
+
+// Each end of the host that begins with a dot may be that of a wildcard. A change of one makes stale what it covers, not the
+// whole mesh. Where there is no wildcard at all, which is the usual case, to depend on just that is cheaper.
 static void add_wildcards(struct pd_tx *tx, struct pd_vs_candidates *c, const char *host)
 {
-	const struct pd_posting *p = tx_posting(tx, PD_IX_VS_WILDCARD, "");
-	for (size_t i = 0; i < p->n; i++) {
-		const Istio__VirtualService *spec = (const Istio__VirtualService *)p->v[i]->spec;
-		for (size_t k = 0; k < spec->n_hosts; k++)
-			if (spec->hosts[k][0] == '*' && !pd_streq(spec->hosts[k], host) &&
-			    pd_host_covers(spec->hosts[k], host))
-				add(tx, c, p->v[i], strlen(spec->hosts[k]));
+	if (!pd_config_posting(tx->snap->config, PD_IX_VS_WILDCARD, "")->n) {
+		tx_depend(tx, pd_token_make(PD_IX_VS_WILDCARD, ""));
+		return;
 	}
+	char *key = pd_arena_printf(tx->arena, "*%s", host);
+	for (char *dot = strchr(key, '.'); dot; dot = strchr(dot + 1, '.')) {
+		dot[-1] = '*'; // what is before it is not needed any more
+		add_covering(tx, c, dot - 1, host);
+	}
+	add_covering(tx, c, "*", host);
+}
+
+// Under a wildcard there are others too (PD_IX_VS_BY_HOST).
+static bool names(struct pd_tx *tx, const struct pd_object *o, const char *host)
+{
+	const struct pd_vs vs = {o, (const Istio__VirtualService *)o->spec};
+	bool found = host[0] != '*';
+	for (size_t i = 0; i < vs.spec->n_hosts && !found; i++)
+		found = pd_streq(pd_vs_host(tx, &vs, i), host);
+	return found;
 }
 
 struct pd_vs_candidates pd_vs_for_host(struct pd_tx *tx, const char *host)
@@ -106,7 +134,8 @@ struct pd_vs_candidates pd_vs_for_host(struct pd_tx *tx, const char *host)
 	struct pd_vs_candidates c = {0};
 	const struct pd_posting *p = tx_posting(tx, PD_IX_VS_BY_HOST, host);
 	for (size_t i = 0; i < p->n; i++)
-		add(tx, &c, p->v[i], SIZE_MAX);
+		if (names(tx, p->v[i], host))
+			add(tx, &c, p->v[i], SIZE_MAX);
 	add_wildcards(tx, &c, host);
 	pd_sort(c.v, c.n, sizeof(*c.v), cmp_candidate);
 	return c;

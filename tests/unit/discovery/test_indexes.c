@@ -122,6 +122,9 @@ static void test_istio_rows(void **state)
 		"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: ns}, "
 		"spec: {hosts: [web, a.example.com, '*.b.com'], gateways: [mesh, gw, o/gw2], "
 		"http: [{route: [{destination: {host: web}}]}]}}";
+	static const char partial[] =
+		"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: ns}, "
+		"spec: {hosts: ['*-x.b.com', '*c'], http: [{route: [{destination: {host: web}}]}]}}";
 	static const char gw_vs[] =
 		"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: ns}, "
 		"spec: {hosts: [web.example.com], gateways: [gw], http: [{route: [{destination: {host: web}}]}]}}";
@@ -140,6 +143,7 @@ static void test_istio_rows(void **state)
 	(void)state;
 	expect(PD_IX_VS_BY_HOST, vs, "web.ns.svc.cluster.local a.example.com *.b.com");
 	expect(PD_IX_VS_WILDCARD, vs, "\"\"");
+	expect(PD_IX_VS_BY_HOST, partial, "*-x.b.com *.b.com *c.ns.svc.cluster.local *.ns.svc.cluster.local");
 	expect(PD_IX_VS_MESH, vs, "\"\" \"\"");
 	expect(PD_IX_VS_BY_GATEWAY, vs, "ns/gw o/gw2");
 	expect(PD_IX_VS_BY_HOST, gw_vs, "");

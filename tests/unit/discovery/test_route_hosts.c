@@ -210,6 +210,11 @@ static void wildcard_hosts(void **state)
 	// It stands for the services that it covers.
 	assert_false(has(&f, "*.default.svc.cluster.local", "80"));
 	fixture_free(&f);
+	// On a port where it covers none it is a name.
+	fixture_init(&f, "", DB_SVC VS("default", "a", "00", "{hosts: [" STAR ", a.test], http: " TO("db") "}"));
+	assert_true(has(&f, "*.default.svc.cluster.local", "80"));
+	assert_false(has(&f, "*.default.svc.cluster.local", "9000"));
+	fixture_free(&f);
 }
 
 // A VirtualService of an alias has a virtual host for it; without one its names are domains of the target.

@@ -275,6 +275,39 @@ static void gateway_api(void **state)
 	fixture_free(&f);
 }
 
+// A wildcard is found by where it ends, so that one of them concerns what it covers and not the whole mesh.
+static void dependencies_on_wildcards(void **state)
+{
+	struct fixture f;
+	(void)state;
+	fixture_init(&f, "", WEB_SVC);
+	governs(&f, WEB);
+	assert_true(fixture_depends(&f, PD_IX_VS_WILDCARD, "")); // that there is none
+	assert_false(fixture_depends(&f, PD_IX_VS_BY_HOST, "*.default.svc.cluster.local"));
+	fixture_free(&f);
+	fixture_init(&f, "",
+		     WEB_SVC HOSTS("default", "a", "00", "'*.a.test'") HOSTS("default", "part", "01", "'*b.a.test'")
+			     HOSTS("default", "name", "02", "'*eb'"));
+	assert_string_equal(governs(&f, WEB), "\"name\"");
+	assert_false(fixture_depends(&f, PD_IX_VS_WILDCARD, ""));
+	assert_true(fixture_depends(&f, PD_IX_VS_BY_HOST, "*.default.svc.cluster.local"));
+	assert_true(fixture_depends(&f, PD_IX_VS_BY_HOST, "*.svc.cluster.local"));
+	assert_true(fixture_depends(&f, PD_IX_VS_BY_HOST, "*.cluster.local"));
+	assert_true(fixture_depends(&f, PD_IX_VS_BY_HOST, "*.local"));
+	assert_true(fixture_depends(&f, PD_IX_VS_BY_HOST, "*"));
+	// The part of a label is found beside whole ones, and is not taken for them.
+	assert_int_equal(tx_mesh_vs_for_host(fixture_scope(&f), "b.a.test").n, 2);
+	assert_string_equal(tx_mesh_vs_for_host(fixture_scope(&f), "b.a.test").v[0]->object->key.name, "part");
+	assert_int_equal(tx_mesh_vs_for_host(fixture_scope(&f), "*.a.test").n, 1);
+	assert_int_equal(tx_mesh_vs_for_host(fixture_scope(&f), "*b.a.test").n, 2);
+	assert_int_equal(tx_mesh_vs_for_host(fixture_scope(&f), "a.test").n, 0);
+	// Short for "*eb.default.svc.cluster.local".
+	assert_int_equal(tx_mesh_vs_for_host(fixture_scope(&f), WEB).n, 1);
+	assert_int_equal(tx_mesh_vs_for_host(fixture_scope(&f), "web.other.svc.cluster.local").n, 0);
+	assert_int_equal(tx_mesh_vs_for_host(fixture_scope(&f), "x.local").n, 0);
+	fixture_free(&f);
+}
+
 static void dependencies(void **state)
 {
 	struct fixture f;
@@ -306,6 +339,7 @@ int main(void)
 		cmocka_unit_test(gateways_in_order),
 		cmocka_unit_test(gateway_api),
 		cmocka_unit_test(dependencies),
+		cmocka_unit_test(dependencies_on_wildcards),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
