@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/base64.h"
 #include "api/codec_internal.h"
 
 static void newline(struct pd_encoder *e)

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "api/base64.h"
 #include "api/codec_internal.h"
 #include "google/protobuf/field_mask.pb-c.h"
 #include "k8s/meta.pb-c.h"

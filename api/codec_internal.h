@@ -83,10 +83,6 @@ void pd_print_go_duration(struct pd_buf *out, int64_t ns);
 // RFC 3339 in UTC; at least min_digits (0, 6) digits of a second.
 void pd_print_timestamp(struct pd_buf *out, int64_t seconds, int32_t nanos, int min_digits);
 
-// Base64. Decoding takes the standard and the URL-safe alphabet, with or without padding; false if malformed.
-bool pd_base64_decode(struct pd_arena *a, const char *s, size_t n, ProtobufCBinaryData *out);
-void pd_base64_encode(struct pd_buf *out, const uint8_t *p, size_t n);
-
 // Appends the members of an Any, a Duration …: all of PB_* but PB_PLAIN.
 struct pd_encoder {
 	struct pd_buf *out;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/base64.h"
 #include "api/codec_internal.h"
 
 #define MAX_ENUM_LISTED 10 // an error lists the names of an enum up to this number

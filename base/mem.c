@@ -96,6 +96,13 @@ char *pd_xasprintf(const char *fmt, ...)
 	return s;
 }
 
+void pd_free_secret(void *p, size_t n)
+{
+	if (p)
+		explicit_bzero(p, n);
+	free(p);
+}
+
 static struct pd_arena_chunk *chunk_new(struct pd_arena *a, size_t size)
 {
 	struct pd_arena_chunk *c;
@@ -109,9 +116,16 @@ static struct pd_arena_chunk *chunk_new(struct pd_arena *a, size_t size)
 	return c;
 }
 
-static void chunk_free(struct pd_arena_chunk *c)
+static void chunk_wipe(const struct pd_arena *a, struct pd_arena_chunk *c)
 {
 	UNPOISON(c->data, c->size);
+	if (a->secret)
+		explicit_bzero(c->data, c->size);
+}
+
+static void chunk_free(const struct pd_arena *a, struct pd_arena_chunk *c)
+{
+	chunk_wipe(a, c);
 	free(c);
 }
 
@@ -223,7 +237,7 @@ void pd_arena_free(struct pd_arena *a)
 
 	for (c = a->chunks; c; c = next) {
 		next = c->next;
-		chunk_free(c);
+		chunk_free(a, c);
 	}
 	a->chunks = NULL;
 	a->cur = a->end = NULL;
@@ -242,7 +256,7 @@ void pd_arena_reset(struct pd_arena *a)
 	for (c = a->chunks; c; c = next) {
 		next = c->next;
 		if (c != largest)
-			chunk_free(c);
+			chunk_free(a, c);
 	}
 	largest->next = NULL;
 	a->chunks = largest;
@@ -250,5 +264,6 @@ void pd_arena_reset(struct pd_arena *a)
 	a->end = largest->data + largest->size;
 	a->used = 0;
 	a->reserved = sizeof(*largest) + largest->size;
+	chunk_wipe(a, largest);
 	POISON(largest->data, largest->size);
 }

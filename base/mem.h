@@ -6,6 +6,7 @@
 #define BASE_MEM_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,8 @@ char *pd_xstrdup(const char *s);
 // `n` bytes of `s` plus a NUL.
 char *pd_xstrndup(const char *s, size_t n);
 char *pd_xasprintf(const char *fmt, ...) PD_PRINTF(1, 2);
+// Overwrites `n` bytes, then frees. NULL is fine.
+void pd_free_secret(void *p, size_t n);
 
 struct pd_arena_chunk;
 // All-zero is a valid empty arena.
@@ -29,6 +32,7 @@ struct pd_arena {
 	size_t used;                   // bytes handed out
 	size_t reserved;               // bytes taken from malloc
 	size_t first_chunk;            // size of the first chunk; 0 = 4 KiB; doubles up to 256 KiB
+	bool secret;                   // overwrite memory before it goes back: for keys and tokens
 };
 
 // 16-byte aligned; contents undefined. Never NULL. A size of 0 yields a valid pointer.

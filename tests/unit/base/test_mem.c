@@ -128,6 +128,22 @@ static void test_arena_reset_keeps_one_chunk(void **state)
 	pd_arena_free(&a);
 }
 
+static void test_secret_arena_is_wiped(void **state)
+{
+	struct pd_arena a = {.secret = true};
+	char *p = pd_arena_strdup(&a, "hunter2"), *q;
+
+	(void)state;
+	pd_arena_reset(&a);
+	q = pd_arena_bytes(&a, 8);
+	assert_ptr_equal(p, q);
+	assert_memory_equal(q, "\0\0\0\0\0\0\0", 8);
+	pd_arena_free(&a);
+	assert_true(a.secret);
+	pd_free_secret(NULL, 5);
+	pd_free_secret(pd_xstrdup("hunter2"), 7);
+}
+
 static void test_vec(void **state)
 {
 	PD_VEC(int) v = {0};
@@ -159,6 +175,7 @@ int main(void)
 		cmocka_unit_test(test_arena_text),
 		cmocka_unit_test(test_arena_large),
 		cmocka_unit_test(test_arena_reset_keeps_one_chunk),
+		cmocka_unit_test(test_secret_arena_is_wiped),
 		cmocka_unit_test(test_vec),
 	};
 

@@ -1,6 +1,4 @@
-#include <string.h>
-
-#include "api/codec_internal.h"
+#include "api/base64.h"
 
 static int digit(char c)
 {
