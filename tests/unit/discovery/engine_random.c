@@ -82,26 +82,31 @@ static void pod(struct pd_buf *b, unsigned ns, unsigned name)
 		      name + 1);
 }
 
-static void virtual_service(struct pd_buf *b, unsigned ns, unsigned name)
+static void vs_hosts(struct pd_buf *b)
 {
-	head(b, "networking.istio.io/v1", "VirtualService", "vs", ns, name);
-	const char *host[] = {"svc%u", "svc%u.shop.svc.cluster.local", "*.shop.svc.cluster.local", "ext%u.example.com",
-			      "*.example.com"};
-	pd_buf_printf(b, "spec:\n  hosts: [\"");
-	pd_buf_printf(b, host[engine_random(2)], engine_random(NAMES));
+	static const char *const host[] = {"svc%u",
+					   "svc%u.shop.svc.cluster.local",
+					   "bare%u.example.com",
+					   "*.shop.svc.cluster.local",
+					   "ext%u.example.com",
+					   "*.example.com",
+					   "*-x.example.com"};
+	pd_buf_printf(b, "  hosts: [\"");
+	pd_buf_printf(b, host[engine_random(3)], engine_random(NAMES));
 	pd_buf_printf(b, "\"");
 	if (engine_random(3) == 0) {
 		pd_buf_printf(b, ", \"");
-		pd_buf_printf(b, host[2 + engine_random(3)], engine_random(NAMES));
+		pd_buf_printf(b, host[3 + engine_random(4)], engine_random(NAMES));
 		pd_buf_printf(b, "\"");
 	}
 	pd_buf_printf(b, "]\n");
 	if (engine_random(3) == 0)
 		pd_buf_printf(b, "  gateways: [%s]\n",
 			      engine_random(2) ? "mesh, istio-system/gw0" : "istio-system/gw1");
-	if (engine_random(5) == 0)
-		pd_buf_printf(b, "  exportTo: ['%s']\n", engine_random(2) ? "." : "default");
-	pd_buf_printf(b, "  http:\n");
+}
+
+static void vs_routes(struct pd_buf *b)
+{
 	if (engine_random(2))
 		pd_buf_printf(
 			b,
@@ -114,6 +119,24 @@ static void virtual_service(struct pd_buf *b, unsigned ns, unsigned name)
 	if (engine_random(2))
 		pd_buf_printf(b, "    - {destination: {host: svc%u}, weight: %u}\n", engine_random(NAMES),
 			      engine_random(100));
+}
+
+// One in four is a delegate (no hosts), one in four delegates, the last one perhaps to one that does not exist.
+static void virtual_service(struct pd_buf *b, unsigned ns, unsigned name)
+{
+	unsigned what = engine_random(4);
+	head(b, "networking.istio.io/v1", "VirtualService", "vs", ns, name);
+	pd_buf_printf(b, "spec:\n");
+	if (what)
+		vs_hosts(b);
+	if (engine_random(5) == 0)
+		pd_buf_printf(b, "  exportTo: ['%s']\n", engine_random(2) ? "." : "default");
+	pd_buf_printf(b, "  http:\n");
+	if (what == 1)
+		pd_buf_printf(b, "  - match: [{uri: {prefix: /p}}]\n    delegate: {name: vs%u, namespace: %s}\n",
+			      engine_random(NAMES), namespaces[engine_random(NAMESPACES)]);
+	if (what != 1 || engine_random(2))
+		vs_routes(b);
 }
 
 static void destination_rule(struct pd_buf *b, unsigned ns, unsigned name)
