@@ -1,0 +1,3 @@
+module pilotd.invalid/kube/faultproxy
+
+go 1.26
