@@ -1,10 +1,11 @@
 # A thin front to the scripts; the build itself is CMake with Ninja (CMakePresets.json).
-.PHONY: help install release demo test bench lint format fuzz tsan asan clean
+.PHONY: help install release demo test test-kube bench lint format fuzz tsan asan clean
 
 help:
 	@echo 'make demo     watch a stock Envoy take its configuration from pilotd (KEEP=1 leaves it running)'
 	@echo 'make release  build/release/bin/ and build/release/pilotd.desc'
 	@echo 'make test     unit tests under ASan+UBSan, then every suite that needs no cluster'
+	@echo 'make test-kube  builds a Kubernetes, once for all, then runs the suites that need it'
 	@echo 'make bench    load figures; make lint, make format, make fuzz, make asan, make tsan'
 
 install:
@@ -18,6 +19,9 @@ demo: release
 
 test: install
 	@scripts/test.sh
+
+test-kube: install
+	@scripts/test_kube.sh
 
 bench: release
 	@scripts/bench.sh

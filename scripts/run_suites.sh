@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Run the test suites: every executable tests/suites/NN-name.sh, in order. One PASS or FAIL line each.
 #
-#   run_suites.sh PRESET [--sanitizers] [NAME...]
+#   run_suites.sh PRESET [--sanitizers] [--kube] [NAME...]
 #
 # PRESET        the build whose programs are tested: release, asan, tsan.
 # --sanitizers  only suites that have a line "# sanitizers: yes": those worth running under asan and tsan.
+# --kube        only suites that have a line "# needs: kube": those that start a Kubernetes (make test-kube builds it), which
+#               are left out otherwise.
 # NAME          only suites whose name contains one of these.
 #
 # A suite runs from the repository's root, and finds in its environment PD_ROOT, PD_BUILD (the preset's folder, its
@@ -14,11 +16,15 @@
 . "$(dirname "$0")/lib.sh"
 preset=$1
 shift
-only=
-if [ "${1:-}" = --sanitizers ]; then
-	only='^# sanitizers: yes'
+only= kube=
+while true; do
+	case ${1:-} in
+	--sanitizers) only='^# sanitizers: yes' ;;
+	--kube) kube=1 ;;
+	*) break ;;
+	esac
 	shift
-fi
+done
 
 pd_build "$preset" pd_programs || pd_finish
 export PD_PRESET=$preset PD_BUILD=$PD_ROOT/build/$preset
@@ -44,6 +50,9 @@ for suite in tests/suites/[0-9][0-9]-*.sh; do
 	name=$(basename "$suite" .sh)
 	wanted "$name" "$@" || continue
 	if [ -n "$only" ] && ! grep -qE "$only" "$suite"; then
+		continue
+	fi
+	if [ "$kube" != "$(sed -n 's/^# needs: kube$/1/p' "$suite")" ]; then
 		continue
 	fi
 	ran=$((ran + 1))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the binaries into $KUBE_OUT/bin from published Go modules, and installs the Debian packages that the cluster needs.
 # What is up to date is skipped, and only one build runs at a time.
-#   build.sh [kube|faultproxy|nscri|lbassign|coredns|conformance|helm]...     (default: all)
+#   build.sh [kube|faultproxy|nscri|lbassign|coredns|crds|conformance|helm]...     (default: all)
 # Variables: KUBE_OUT, KUBE_JOBS (parallel compilers, default: all processors), KUBE_NICE.
 set -eu
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -74,8 +74,8 @@ version_flags() { # without them the components call themselves v0.0.0-master, w
 	done
 }
 copy_crds() {
-	local src
-	src=$(cd "$KUBE_DIR/conformance" && "$GO" list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)
+	local src module=sigs.k8s.io/gateway-api
+	src=$(cd "$KUBE_DIR/conformance" && "$GO" mod download $module && "$GO" list -m -f '{{.Dir}}' $module)
 	rm -rf "$KUBE_OUT/crds"
 	cp -r "$src/config/crd" "$KUBE_OUT/crds"
 	chmod -R u+w "$KUBE_OUT/crds"
@@ -94,6 +94,7 @@ for t in "${targets[@]}"; do
 		compile echo-advanced conformance "" build ./echo-advanced
 		copy_crds
 		;;
+	crds) copy_crds ;;
 	helm) compile helm helm-cli "" build . ;;
 	*) die "unknown target $t" ;;
 	esac
