@@ -73,6 +73,28 @@ struct pb_error {
 // *out is NULL on failure (the arena keeps what was allocated).
 int pb_unpack(struct pd_arena *a, const ProtobufCMessageDescriptor *d, const void *bytes, size_t len, void **out,
 	      struct pb_error *err) PD_MUST_CHECK;
+enum pb_unpack_flags {
+	PB_UNPACK_SKIP_UNKNOWN = 1, // fields unknown to the descriptor are skipped instead of kept
+	PB_UNPACK_SKIP_EMPTY = 2,   // a singular string that is empty counts as absent, except in a map entry
+};
+// The same with flags, for readers who want only what they know.
+int pb_unpack_with(struct pd_arena *a, const ProtobufCMessageDescriptor *d, const void *bytes, size_t len,
+		   unsigned flags, void **out, struct pb_error *err) PD_MUST_CHECK;
+
+// One field as it stands on the wire, for code that walks over bytes without a descriptor.
+#define PB_WIRE_VARINT_MAX 10 // bytes
+enum pb_wire_type { PB_WIRE_VARINT = 0, PB_WIRE_64 = 1, PB_WIRE_BYTES = 2, PB_WIRE_32 = 5 };
+struct pb_wire {
+	uint32_t id;
+	enum pb_wire_type wire;
+	uint64_t number;     // of VARINT, 64, 32
+	const uint8_t *data; // of BYTES; borrowed from the bytes read
+	size_t len;          // of BYTES
+};
+// Reads the field at p. The position behind it, or NULL if the bytes are broken or end before it does (groups are refused).
+const uint8_t *pb_wire_field(const uint8_t *p, const uint8_t *end, struct pb_wire *out);
+// Reads a varint. The position behind it, or NULL likewise: cut if fewer than PB_WIRE_VARINT_MAX bytes were there, else broken.
+const uint8_t *pb_wire_varint(const uint8_t *p, const uint8_t *end, uint64_t *out);
 
 size_t pb_packed_size(const void *msg);
 // Packs into `out`, which must hold pb_packed_size(msg) bytes. Returns the number written.

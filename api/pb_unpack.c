@@ -13,23 +13,11 @@
 #include "api/pb_internal.h"
 #include "base/str.h"
 
-#define MAX_VARINT 10
-
-enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_GROUP = 3, WIRE_END = 4, WIRE_32 = 5 };
-
 struct unpacker {
 	struct pd_arena *arena;
 	size_t used_before;
+	unsigned flags; // enum pb_unpack_flags
 	struct pb_error *err;
-};
-
-// One field as it stands on the wire.
-struct raw {
-	uint32_t id;
-	enum wire wire;
-	uint64_t number;     // of VARINT, 64, 32
-	const uint8_t *data; // of BYTES
-	size_t len;
 };
 
 static int fail(const struct unpacker *u, int code, const char *fmt, ...) PD_PRINTF(3, 4);
@@ -56,11 +44,11 @@ static int no_room(const struct unpacker *u)
 	return fail(u, PD_E_LIMIT, "message would take more than %u bytes of memory", PB_MAX_MEMORY);
 }
 
-static const uint8_t *read_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
+const uint8_t *pb_wire_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
 {
 	uint64_t v = 0;
 
-	for (int i = 0; i < MAX_VARINT && p < end; i++) {
+	for (int i = 0; i < PB_WIRE_VARINT_MAX && p < end; i++) {
 		uint8_t b = *p++;
 		v |= (uint64_t)(b & 0x7f) << (7 * i);
 		if (b < 0x80) {
@@ -80,30 +68,29 @@ static uint64_t little_endian(const uint8_t *p, int n)
 	return v;
 }
 
-// Reads one field; the position behind it, or NULL.
-static const uint8_t *read_field(const uint8_t *p, const uint8_t *end, struct raw *raw)
+const uint8_t *pb_wire_field(const uint8_t *p, const uint8_t *end, struct pb_wire *raw)
 {
 	uint64_t tag;
 
-	p = read_varint(p, end, &tag);
+	p = pb_wire_varint(p, end, &tag);
 	if (!p || tag > UINT32_MAX || tag < 8)
 		return NULL;
 	raw->id = (uint32_t)(tag >> 3);
 	raw->wire = tag & 7;
 	switch (raw->wire) {
-	case WIRE_VARINT:
-		return read_varint(p, end, &raw->number);
-	case WIRE_64:
-	case WIRE_32: {
-		int n = raw->wire == WIRE_64 ? 8 : 4;
+	case PB_WIRE_VARINT:
+		return pb_wire_varint(p, end, &raw->number);
+	case PB_WIRE_64:
+	case PB_WIRE_32: {
+		int n = raw->wire == PB_WIRE_64 ? 8 : 4;
 		if (end - p < n)
 			return NULL;
 		raw->number = little_endian(p, n);
 		return p + n;
 	}
-	case WIRE_BYTES: {
+	case PB_WIRE_BYTES: {
 		uint64_t len;
-		p = read_varint(p, end, &len);
+		p = pb_wire_varint(p, end, &len);
 		if (!p || len > (uint64_t)(end - p))
 			return NULL;
 		raw->data = p;
@@ -115,23 +102,23 @@ static const uint8_t *read_field(const uint8_t *p, const uint8_t *end, struct ra
 	}
 }
 
-static enum wire wire_of(ProtobufCType type)
+static enum pb_wire_type wire_of(ProtobufCType type)
 {
 	switch (type) {
 	case PROTOBUF_C_TYPE_SFIXED32:
 	case PROTOBUF_C_TYPE_FIXED32:
 	case PROTOBUF_C_TYPE_FLOAT:
-		return WIRE_32;
+		return PB_WIRE_32;
 	case PROTOBUF_C_TYPE_SFIXED64:
 	case PROTOBUF_C_TYPE_FIXED64:
 	case PROTOBUF_C_TYPE_DOUBLE:
-		return WIRE_64;
+		return PB_WIRE_64;
 	case PROTOBUF_C_TYPE_STRING:
 	case PROTOBUF_C_TYPE_BYTES:
 	case PROTOBUF_C_TYPE_MESSAGE:
-		return WIRE_BYTES;
+		return PB_WIRE_BYTES;
 	default:
-		return WIRE_VARINT;
+		return PB_WIRE_VARINT;
 	}
 }
 
@@ -159,7 +146,7 @@ static void store_number(void *slot, ProtobufCType type, uint64_t v)
 }
 
 static int store_text(struct unpacker *u, const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f,
-		      void *slot, const struct raw *raw)
+		      void *slot, const struct pb_wire *raw)
 {
 	if (!room(u, raw->len + 1))
 		return no_room(u);
@@ -181,7 +168,7 @@ static int store_text(struct unpacker *u, const ProtobufCMessageDescriptor *d, c
 static int unpack(struct unpacker *u, ProtobufCMessage *m, const uint8_t *p, const uint8_t *end, unsigned depth);
 
 // Into the message in the slot, which is made if there is none.
-static int store_message(struct unpacker *u, const ProtobufCFieldDescriptor *f, void *slot, const struct raw *raw,
+static int store_message(struct unpacker *u, const ProtobufCFieldDescriptor *f, void *slot, const struct pb_wire *raw,
 			 unsigned depth)
 {
 	const ProtobufCMessageDescriptor *d = f->descriptor;
@@ -196,7 +183,7 @@ static int store_message(struct unpacker *u, const ProtobufCFieldDescriptor *f, 
 }
 
 static int store(struct unpacker *u, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, void *slot,
-		 const struct raw *raw, unsigned depth)
+		 const struct pb_wire *raw, unsigned depth)
 {
 	switch (f->type) {
 	case PROTOBUF_C_TYPE_STRING:
@@ -238,13 +225,13 @@ static bool reserve(struct unpacker *u, ProtobufCMessage *m, const ProtobufCFiel
 }
 
 static int unpack_packed(struct unpacker *u, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
-			 const struct raw *raw)
+			 const struct pb_wire *raw)
 {
 	const uint8_t *p = raw->data, *end = p + raw->len;
-	enum wire wire = wire_of(f->type);
-	size_t width = wire == WIRE_64 ? 8 : 4, n = 0, *count = pb_count(m, f), size = pb_type_size(f->type);
+	enum pb_wire_type wire = wire_of(f->type);
+	size_t width = wire == PB_WIRE_64 ? 8 : 4, n = 0, *count = pb_count(m, f), size = pb_type_size(f->type);
 
-	if (wire == WIRE_VARINT)
+	if (wire == PB_WIRE_VARINT)
 		for (const uint8_t *q = p; q < end; q++)
 			n += *q < 0x80;
 	else if (raw->len % width)
@@ -257,8 +244,8 @@ static int unpack_packed(struct unpacker *u, ProtobufCMessage *m, const Protobuf
 	char *array = *(char **)pb_member(m, f);
 	while (p < end) {
 		uint64_t v;
-		if (wire == WIRE_VARINT) {
-			p = read_varint(p, end, &v);
+		if (wire == PB_WIRE_VARINT) {
+			p = pb_wire_varint(p, end, &v);
 			if (!p)
 				return fail(u, PD_E_PARSE, "%s.%s: broken list", m->descriptor->name, f->name);
 		} else {
@@ -270,7 +257,8 @@ static int unpack_packed(struct unpacker *u, ProtobufCMessage *m, const Protobuf
 	return PD_OK;
 }
 
-static int keep_unknown(struct unpacker *u, ProtobufCMessage *m, const struct raw *raw, const uint8_t *p, size_t len)
+static int keep_unknown(struct unpacker *u, ProtobufCMessage *m, const struct pb_wire *raw, const uint8_t *p,
+			size_t len)
 {
 	ProtobufCMessageUnknownField field = {.tag = raw->id, .wire_type = (ProtobufCWireType)raw->wire, .len = len};
 	size_t n = m->n_unknown_fields;
@@ -336,7 +324,7 @@ static bool may_be_entry(const ProtobufCFieldDescriptor *f)
 }
 
 static int unpack_field(struct unpacker *u, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
-			const struct raw *raw, unsigned depth)
+			const struct pb_wire *raw, unsigned depth)
 {
 	if (f->label == PROTOBUF_C_LABEL_REPEATED) {
 		if (wire_of(f->type) != raw->wire)
@@ -349,6 +337,9 @@ static int unpack_field(struct unpacker *u, ProtobufCMessage *m, const ProtobufC
 			complete_entry(u, *(ProtobufCMessage **)slot);
 		return rc;
 	}
+	if ((u->flags & PB_UNPACK_SKIP_EMPTY) && !raw->len && f->type == PROTOBUF_C_TYPE_STRING &&
+	    !pd_has_suffix(m->descriptor->short_name, "Entry"))
+		return PD_OK;
 	pb_mark_set(m, f);
 	return store(u, m, f, pb_member(m, f), raw, depth);
 }
@@ -361,16 +352,18 @@ static int unpack(struct unpacker *u, ProtobufCMessage *m, const uint8_t *p, con
 	if (depth > PB_MAX_DEPTH)
 		return fail(u, PD_E_LIMIT, "nested more than %d messages deep", PB_MAX_DEPTH);
 	while (p < end) {
-		struct raw raw;
-		const uint8_t *next = read_field(p, end, &raw);
+		struct pb_wire raw;
+		const uint8_t *next = pb_wire_field(p, end, &raw);
 		if (!next)
 			return fail(u, PD_E_PARSE, "%s: broken bytes", d->name);
 		const ProtobufCFieldDescriptor *f = field_by_id(d, raw.id, &hint);
 		bool fits = f && wire_of(f->type) == raw.wire;
-		bool packed = f && f->label == PROTOBUF_C_LABEL_REPEATED && raw.wire == WIRE_BYTES;
+		bool packed = f && f->label == PROTOBUF_C_LABEL_REPEATED && raw.wire == PB_WIRE_BYTES;
 		int rc;
 		if (fits || packed) {
 			rc = unpack_field(u, m, f, &raw, depth);
+		} else if (u->flags & PB_UNPACK_SKIP_UNKNOWN) {
+			rc = PD_OK;
 		} else {
 			const uint8_t *content = skip_tag(p);
 			rc = keep_unknown(u, m, &raw, content, (size_t)(next - content));
@@ -382,10 +375,10 @@ static int unpack(struct unpacker *u, ProtobufCMessage *m, const uint8_t *p, con
 	return PD_OK;
 }
 
-int pb_unpack(struct pd_arena *a, const ProtobufCMessageDescriptor *d, const void *bytes, size_t len, void **out,
-	      struct pb_error *err)
+int pb_unpack_with(struct pd_arena *a, const ProtobufCMessageDescriptor *d, const void *bytes, size_t len,
+		   unsigned flags, void **out, struct pb_error *err)
 {
-	struct unpacker u = {.arena = a, .used_before = a->used, .err = err};
+	struct unpacker u = {.arena = a, .used_before = a->used, .flags = flags, .err = err};
 
 	*out = NULL;
 	if (len > PB_MAX_BYTES)
@@ -395,4 +388,10 @@ int pb_unpack(struct pd_arena *a, const ProtobufCMessageDescriptor *d, const voi
 	if (!rc)
 		*out = m;
 	return rc;
+}
+
+int pb_unpack(struct pd_arena *a, const ProtobufCMessageDescriptor *d, const void *bytes, size_t len, void **out,
+	      struct pb_error *err)
+{
+	return pb_unpack_with(a, d, bytes, len, 0, out, err);
 }

@@ -220,6 +220,50 @@ static void size(void **state)
 	free(bytes);
 }
 
+static void flags(void **state)
+{
+	// name "a", namespace "", managedFields (17, which k8s.ObjectMeta leaves out), label "x" without value
+	static const char bytes[] = "\x0a\x01"
+				    "a\x1a\x00\x8a\x01\x02hi\x5a\x05\x0a\x01"
+				    "x\x12\x00";
+	struct pd_arena a = {0};
+	void *out;
+
+	(void)state;
+	assert_int_equal(pb_unpack_with(&a, &k8s__object_meta__descriptor, bytes, sizeof(bytes) - 1,
+					PB_UNPACK_SKIP_UNKNOWN | PB_UNPACK_SKIP_EMPTY, &out, NULL),
+			 PD_OK);
+	const K8s__ObjectMeta *m = out;
+	assert_string_equal(m->name, "a");
+	assert_null(m->namespace_);
+	assert_int_equal(m->base.n_unknown_fields, 0);
+	assert_int_equal(m->n_labels, 1);
+	assert_string_equal(m->labels[0]->value, "");
+	assert_int_equal(pb_unpack(&a, &k8s__object_meta__descriptor, bytes, sizeof(bytes) - 1, &out, NULL), PD_OK);
+	m = out;
+	assert_string_equal(m->namespace_, "");
+	assert_int_equal(m->base.n_unknown_fields, 1);
+	pd_arena_free(&a);
+}
+
+static void walk(void **state)
+{
+	static const uint8_t bytes[] = {0x0a, 1, 'a', 0x10, 0x96, 1, 0x1d, 1, 0, 0, 0};
+	const uint8_t *p = bytes, *end = bytes + sizeof(bytes);
+	struct pb_wire f;
+	uint64_t v;
+
+	(void)state;
+	p = pb_wire_field(p, end, &f);
+	assert_true(f.id == 1 && f.wire == PB_WIRE_BYTES && f.len == 1 && *f.data == 'a');
+	p = pb_wire_field(p, end, &f);
+	assert_true(f.id == 2 && f.wire == PB_WIRE_VARINT && f.number == 150);
+	assert_null(pb_wire_field(p, end - 1, &f));
+	p = pb_wire_field(p, end, &f);
+	assert_true(p == end && f.id == 3 && f.wire == PB_WIRE_32 && f.number == 1);
+	assert_null(pb_wire_varint(bytes + 4, bytes + 5, &v));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +274,8 @@ int main(void)
 		cmocka_unit_test(depth),
 		cmocka_unit_test(memory),
 		cmocka_unit_test(size),
+		cmocka_unit_test(flags),
+		cmocka_unit_test(walk),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
