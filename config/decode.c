@@ -135,8 +135,14 @@ static void *decode_part(struct doc *d, const struct pd_json *json, const char *
 
 	if (!json || json->type == PD_JSON_NULL)
 		return pb_new(d->arena, type);
-	if (pd_codec_decode(&c, json, type, &out) == PD_OK)
+	if (d->cfg->served)
+		c.policy = PD_CODEC_LENIENT;
+	if (pd_codec_decode(&c, json, type, &out) == PD_OK) {
+		if (c.unknown && d->cfg->served)
+			pd_debug("config", "%s: %s: %u values that are not known", d->object, path ? path : "",
+				 c.unknown);
 		return out;
+	}
 	for (uint32_t i = 0; i < c.n_errors; i++)
 		fail(d, c.errors[i].line, c.errors[i].path, safe_reason(d, c.errors[i].reason));
 	if (c.errors_dropped)
@@ -227,7 +233,7 @@ static void check_members(struct doc *d)
 
 		while (i < n && strcmp(known[i], m->key))
 			i++;
-		if (i == n && !builtin)
+		if (i == n && !builtin && !d->cfg->served)
 			fail(d, m->line, pd_arena_strdup(d->arena, m->key), "unknown field");
 		if (i < n && (seen & 1u << i))
 			fail(d, m->line, known[i], "duplicate field");

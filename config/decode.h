@@ -3,7 +3,8 @@
 // Strictness. The spec of mesh kinds and all metadata are strict: an unknown field, a wrong type or a key that is there twice
 // rejects the object. Kubernetes' own kinds are strict where we have all of their fields (Service, EndpointSlice, Secret,
 // ConfigMap, Namespace, ServiceAccount) and lenient where we have a subset (Pod, Node, …). The status of mesh kinds is decoded
-// only where somebody reads it, and never rejects anything.
+// only where somebody reads it, and never rejects anything. Objects that an API server serves are read leniently throughout:
+// its schema has judged them, and may be newer than ours.
 //
 // A document of a kind that we do not know (Deployment, …) is ignored, counted and named at debug level. Lists ("kind: List",
 // "ServiceList", …) are their items.
@@ -23,6 +24,7 @@ struct pd_decode_config {
 	const char *cluster;      // of the keys
 	const char *origin;       // what issues and objects name as their file: "dir/file.yaml"
 	struct pd_issues *issues; // mistakes go here
+	bool served;              // by an API server, which has checked it: all kinds are read leniently
 };
 
 // One object of a text.
