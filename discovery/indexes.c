@@ -228,6 +228,12 @@ static void service_by_external_name(const struct pd_object *o, pd_emit_key emit
 		emit(ctx, s->externalname);
 }
 
+static void network_gateway(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	if (!pd_empty(pd_object_label(o, "topology.istio.io/network")))
+		emit(ctx, "");
+}
+
 // ---- Istio --------------------------------------------------------------------------------------------------------
 
 static void we_by_label(const struct pd_object *o, pd_emit_key emit, void *ctx)
@@ -470,6 +476,7 @@ const struct pd_index pd_indexes[] = {
 	ROW(POD_BY_LABEL, POD, pod_by_label),
 	ROW(SERVICE_BY_SELECTOR, SERVICE, service_by_selector),
 	ROW(SERVICE_BY_EXTERNAL_NAME, SERVICE, service_by_external_name),
+	ROW(NETWORK_GATEWAY, SERVICE, network_gateway),
 	ROW(WE_BY_LABEL, WORKLOAD_ENTRY, we_by_label),
 	ROW(WE_BY_IP, WORKLOAD_ENTRY, we_by_ip),
 	ROW(SE_BY_HOST, SERVICE_ENTRY, se_by_host),

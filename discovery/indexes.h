@@ -14,6 +14,7 @@ enum pd_index_id {
 	PD_IX_POD_BY_LABEL,                     // Pod, "NS/KEY=VALUE", each label that is pd_label_indexed
 	PD_IX_SERVICE_BY_SELECTOR,              // Service, "NS/KEY=VALUE", first selector pair
 	PD_IX_SERVICE_BY_EXTERNAL_NAME,         // Service of type ExternalName, "NAME" that it points to
+	PD_IX_NETWORK_GATEWAY,                  // Service with label topology.istio.io/network, ""
 	PD_IX_WE_BY_LABEL,                      // WorkloadEntry, "NS/KEY=VALUE", each label that is pd_label_indexed
 	PD_IX_WE_BY_IP,                         // WorkloadEntry, "ADDRESS"
 	PD_IX_SE_BY_HOST,                       // ServiceEntry, "HOST"

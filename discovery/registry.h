@@ -8,6 +8,7 @@
 //   PD_IX_ACCOUNTS  "HOST"          struct pd_accounts: the service accounts of its endpoints (certificate SANs)
 //   PD_IX_TARGETS   "NS/KEY=VALUE"  struct pd_service_list: services of NS whose selector's first pair is KEY=VALUE
 //   PD_IX_WORKLOAD  "IP"            struct pd_workload: the workload with this address (per network)
+//   PD_IX_NETWORKS  ""              struct pd_networks: the gateways between networks
 #ifndef DISCOVERY_REGISTRY_H
 #define DISCOVERY_REGISTRY_H
 
@@ -24,7 +25,7 @@ enum pd_derived_index {
 	PD_IX_TARGETS,
 	PD_IX_WORKLOAD,
 	PD_IX_MESH,     // "" : the mesh configuration
-	PD_IX_NETWORKS, // "" : networks and their gateways
+	PD_IX_NETWORKS, // ""
 };
 
 enum pd_protocol {
@@ -193,6 +194,19 @@ struct pd_accounts {
 	// Sorted, distinct, interned: SPIFFE URIs of the endpoints, and what the services themselves declare (annotations,
 	// ServiceEntry.subjectAltNames). mesh.trustDomainAliases are not expanded. No record when there is none.
 	const char *v[];
+};
+
+// How a network is reached from others. Only mTLS passes a gateway: it routes by SNI.
+struct pd_network_gateway {
+	const char *network, *cluster, *address; // interned; an IP address
+	uint32_t port;
+	const struct pd_object *source; // one reference
+};
+struct pd_networks {
+	struct pd_obj obj;
+	uint32_t weight_scale; // endpoints' weights times this can be split evenly among the gateways of any network
+	size_t n;
+	struct pd_network_gateway v[]; // by network, address, port, cluster
 };
 
 // The registry proper: owned by the control loop's thread. Keeps a persistent map of the derived records.

@@ -109,6 +109,11 @@ const struct pd_accounts *tx_accounts(struct pd_tx *tx, const char *host)
 	return derived(tx, PD_IX_ACCOUNTS, host);
 }
 
+const struct pd_networks *tx_networks(struct pd_tx *tx)
+{
+	return derived(tx, PD_IX_NETWORKS, "");
+}
+
 struct host_list {
 	struct pd_arena *arena;
 	PD_VEC(const char *) v;

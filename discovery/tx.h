@@ -56,6 +56,7 @@ const char *tx_node(struct pd_tx *tx);
 const struct pd_service *tx_service(struct pd_tx *tx, const char *host);
 const struct pd_endpoints *tx_endpoints(struct pd_tx *tx, const char *host); // NULL if none
 const struct pd_accounts *tx_accounts(struct pd_tx *tx, const char *host);   // NULL if none
+const struct pd_networks *tx_networks(struct pd_tx *tx);                     // NULL if no network has a gateway
 // Every service that `fn` may see (tx_service of each host name), in the order of host names. For what really needs all of
 // them (name table): the result is stale with any change of any service.
 void tx_each_service(struct pd_tx *tx, void (*fn)(struct pd_tx *tx, const struct pd_service *svc, void *arg),

@@ -1,7 +1,7 @@
 // Inside of the endpoint translator, for EDS and for DNS clusters, which carry their endpoints themselves.
 //
-// Steps: select (which endpoints a proxy may have) → group by locality → prioritise (failover, distribution: the only step
-// that looks at where the proxy is).
+// Steps: select (which endpoints a proxy may have) → group by locality → cross networks → prioritise (failover, distribution:
+// the only step that looks at where in its network the proxy is).
 #ifndef DISCOVERY_ENDPOINT_ENDPOINT_H
 #define DISCOVERY_ENDPOINT_ENDPOINT_H
 
@@ -42,6 +42,11 @@ struct endpoint_mtls pd_endpoint_mtls_of(const struct endpoint_query *q);
 bool pd_endpoint_has_mtls(struct pd_tx *tx, const struct endpoint_mtls *m, const struct pd_endpoint *e);
 EnvoyLbEndpoint *pd_endpoint_message(struct pd_tx *tx, const struct pd_endpoint *e, bool mtls);
 EnvoyAddress *pd_endpoint_address(struct pd_arena *a, const char *address, uint32_t port);
+
+// ---- networks.c --------------------------------------------------------------------------------------------------------
+// What lies in other networks is replaced by the gateways of its network, in the same locality; weights are scaled so that
+// they can be split among the gateways. Nothing changes while no network has a gateway.
+void pd_endpoint_cross_networks(struct pd_tx *tx, const struct endpoint_mtls *m, struct endpoint_groups *g);
 
 // ---- locality.c --------------------------------------------------------------------------------------------------------
 // What is in force for a service: rule > Service.trafficDistribution > mesh; zone aware goes before locality.

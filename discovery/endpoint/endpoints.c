@@ -171,6 +171,7 @@ struct endpoint_groups pd_endpoint_groups_of(struct pd_tx *tx, const struct endp
 	}
 	if (out.n)
 		qsort(out.v, out.n, sizeof(out.v[0]), by_locality);
+	pd_endpoint_cross_networks(tx, &mtls, &out);
 	set_weights(tx->arena, &out);
 	return out;
 }

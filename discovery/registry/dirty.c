@@ -189,6 +189,7 @@ void pd_reg_touch(struct reg_pass *p, const struct pd_object *before, const stru
 {
 	enum pd_kind kind = (after ? after : before)->key.kind;
 
+	p->networks |= (before && pd_reg_shapes_networks(p, before)) || (after && pd_reg_shapes_networks(p, after));
 	if (kind == PD_KIND_NODE) {
 		touch_node(p, before, after);
 	} else if (kind == PD_KIND_NAMESPACE) {

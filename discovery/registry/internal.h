@@ -61,6 +61,7 @@ struct reg_pass {
 	struct reg_keys hosts;    // of PD_IX_SERVICE
 	struct reg_keys backends; // hosts of PD_IX_ENDPOINTS and PD_IX_ACCOUNTS
 	struct reg_keys targets;  // of PD_IX_TARGETS
+	bool networks;            // PD_IX_NETWORKS may be another
 };
 
 // ---- registry.c -----------------------------------------------------------------------------------------------------
@@ -75,6 +76,7 @@ void pd_reg_service_list_release(struct pd_obj *o);
 void pd_reg_endpoints_release(struct pd_obj *o);
 void pd_reg_accounts_release(struct pd_obj *o);
 void pd_reg_workload_release(struct pd_obj *o);
+void pd_reg_networks_release(struct pd_obj *o);
 
 // ---- dirty.c --------------------------------------------------------------------------------------------------------
 // Marks what a change of an object from `before` to `after` (either may be NULL) can alter.
@@ -193,6 +195,11 @@ const char *pd_reg_alias_at(struct reg_pass *p, const char *host);
 const char *pd_reg_alias_target(const struct pd_object *service);
 // Host names of the ExternalName services that end at `host`, sorted by namespace, then name; in the tmp arena.
 const char *const *pd_reg_aliases_of(struct reg_pass *p, const char *host, size_t *n);
+
+// ---- networks.c ---------------------------------------------------------------------------------------------------------
+void pd_reg_update_networks(struct reg_pass *p);
+// Whether a change of this object may change the record.
+bool pd_reg_shapes_networks(struct reg_pass *p, const struct pd_object *o);
 
 // ---- endpoints.c ------------------------------------------------------------------------------------------------------
 // Endpoints under construction, in the tmp arena.

@@ -57,6 +57,8 @@ static void (*release_of(enum pd_derived_index index))(struct pd_obj *)
 		return pd_reg_accounts_release;
 	case PD_IX_WORKLOAD:
 		return pd_reg_workload_release;
+	case PD_IX_NETWORKS:
+		return pd_reg_networks_release;
 	default:
 		return NULL;
 	}
@@ -257,6 +259,7 @@ void pd_registry_apply(struct pd_registry *r, const struct pd_config_snap *snap,
 	struct reg_pass p = {.r = r, .snap = snap, .tokens = tokens, .a = &r->scratch};
 	bool first = !r->primed;
 
+	p.networks = first;
 	if (take_facts(&p, changes, mesh))
 		pd_reg_touch_all(&p);
 	for (size_t i = 0; i < changes->items.n && !first; i++)
@@ -265,6 +268,8 @@ void pd_registry_apply(struct pd_registry *r, const struct pd_config_snap *snap,
 	update_each(&p, &p.hosts, pd_reg_update_services);
 	update_each(&p, &p.backends, pd_reg_update_endpoints);
 	update_each(&p, &p.targets, pd_reg_update_targets);
+	if (p.networks)
+		pd_reg_update_networks(&p);
 	pd_arena_reset(&r->scratch);
 	pd_arena_reset(&r->tmp);
 }

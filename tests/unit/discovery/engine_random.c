@@ -40,6 +40,8 @@ static void service(struct pd_buf *b, unsigned ns, unsigned name)
 	if (engine_random(6) == 0)
 		pd_buf_printf(b, "  annotations: {networking.istio.io/exportTo: '%s'}\n",
 			      engine_random(2) ? "." : "shop");
+	if (name == 0)
+		pd_buf_printf(b, "  labels: {topology.istio.io/network: net%u}\n", engine_random(2));
 	bool headless = engine_random(5) == 0;
 	pd_buf_printf(b, "spec:\n  clusterIP: %s\n  selector: {app: a%u}\n  ports:\n", headless ? "None" : "",
 		      engine_random(3));
@@ -53,6 +55,8 @@ static void service(struct pd_buf *b, unsigned ns, unsigned name)
 		pd_buf_printf(b, "  - {name: %s-%u, port: %u, targetPort: %u, protocol: TCP}\n",
 			      ports[engine_random(6)], i, i ? 9000 + engine_random(2) : 80 + engine_random(2),
 			      8080 + i);
+	if (name == 0 && engine_random(2)) // now and then a gateway between networks
+		pd_buf_printf(b, "  externalIPs: [203.0.113.%u, 203.0.113.9]\n", engine_random(3));
 }
 
 static void slice(struct pd_buf *b, unsigned ns, unsigned name)
@@ -75,8 +79,10 @@ static void slice(struct pd_buf *b, unsigned ns, unsigned name)
 static void pod(struct pd_buf *b, unsigned ns, unsigned name)
 {
 	head(b, "v1", "Pod", "pod", ns, name);
-	pd_buf_printf(b, "  labels: {app: a%u, version: v%u, security.istio.io/tlsMode: %s}\n", engine_random(3),
-		      engine_random(2), engine_random(3) ? "istio" : "disabled");
+	pd_buf_printf(
+		b, "  labels: {app: a%u, version: v%u, topology.istio.io/network: %s, security.istio.io/tlsMode: %s}\n",
+		engine_random(3), engine_random(2), engine_random(3) ? "''" : "net1",
+		engine_random(3) ? "istio" : "disabled");
 	pd_buf_printf(b, "spec: {serviceAccountName: sa%u, nodeName: n%u}\n", engine_random(2), engine_random(2));
 	pd_buf_printf(b, "status: {phase: Running, podIP: 10.1.%u.%u, podIPs: [{ip: 10.1.%u.%u}]}\n", ns, name + 1, ns,
 		      name + 1);
@@ -268,7 +274,7 @@ const struct engine_random_proxy engine_random_proxies[PROXIES] = {
 	{"sidecar~10.1.0.9~other.default~default.svc.cluster.local",
 	 "{\"NAMESPACE\": \"default\", \"CLUSTER_ID\": \"Kubernetes\", \"ISTIO_VERSION\": \"1.31.0\", \"LABELS\": {\"app\": \"a1\"}}"},
 	{"sidecar~10.1.1.9~x.shop~shop.svc.cluster.local",
-	 "{\"NAMESPACE\": \"shop\", \"CLUSTER_ID\": \"Kubernetes\", \"ISTIO_VERSION\": \"1.31.0\", \"LABELS\": {\"app\": \"a2\"}}"},
+	 "{\"NAMESPACE\": \"shop\", \"CLUSTER_ID\": \"Kubernetes\", \"ISTIO_VERSION\": \"1.31.0\", \"NETWORK\": \"net0\", \"LABELS\": {\"app\": \"a2\"}}"},
 	{"router~10.1.2.9~gw.istio-system~istio-system.svc.cluster.local",
 	 "{\"NAMESPACE\": \"istio-system\", \"CLUSTER_ID\": \"Kubernetes\", \"ISTIO_VERSION\": \"1.31.0\", \"LABELS\": {\"istio\": \"ingressgateway\"}}"},
 	{"router~10.1.2.8~kgw.istio-system~istio-system.svc.cluster.local",
