@@ -81,22 +81,28 @@ static void on_call(struct pd_tag *t, bool ok)
 	pthread_mutex_lock(&a->x->lock);
 	a->x->n_calls++;
 	pthread_mutex_unlock(&a->x->lock);
-	grpc_metadata_array_destroy(&a->metadata);
-	grpc_metadata_array_init(&a->metadata);
-	if (a->method) {
+	if (a->unary) {
+		pd_unary_start(a->x, a->unary, call, &a->metadata);
+	} else if (a->method) {
 		pd_stream_start(a->x, call, a->delta);
 	} else {
 		turn_away(a->x, call);
 		grpc_call_details_destroy(&a->details);
 	}
+	grpc_metadata_array_destroy(&a->metadata);
+	grpc_metadata_array_init(&a->metadata);
 	post(a);
 }
 
-static void stock(struct pd_xds *x, grpc_completion_queue *cq, void *method, bool delta)
+// Takes a copy of what `kind` says: method, unary, delta.
+static void stock(struct pd_xds *x, grpc_completion_queue *cq, struct pd_accept kind)
 {
 	struct pd_accept *a = pd_xcalloc(1, sizeof(*a));
 
-	*a = (struct pd_accept){.tag = {on_call}, .x = x, .cq = cq, .method = method, .delta = delta};
+	*a = kind;
+	a->tag.fn = on_call;
+	a->x = x;
+	a->cq = cq;
 	grpc_metadata_array_init(&a->metadata);
 	pthread_mutex_lock(&x->lock);
 	x->n_accepts++;
@@ -109,7 +115,12 @@ void pd_accept_post_all(struct pd_xds *x)
 	for (size_t q = 0; q < x->cqs.n; q++) {
 		for (int i = 0; i < PD_ACCEPTS; i++)
 			for (int m = 0; m < 2; m++)
-				stock(x, x->cqs.v[q], x->methods[m], m == 1);
-		stock(x, x->cqs.v[q], NULL, false);
+				stock(x, x->cqs.v[q], (struct pd_accept){.method = x->methods[m], .delta = m == 1});
+		for (int i = 0; i < PD_ACCEPTS; i++)
+			for (size_t m = 0; m < x->unary_methods.n; m++)
+				stock(x, x->cqs.v[q],
+				      (struct pd_accept){.method = x->unary_methods.v[m].registered,
+							 .unary = x->unary_methods.v[m].method});
+		stock(x, x->cqs.v[q], (struct pd_accept){0});
 	}
 }

@@ -166,6 +166,7 @@ static uint64_t tick_ns(struct pd_xds *x)
 		return DRAIN_TICK_MS * 1000000ull;
 	ms = min_u64(ms, x->config.send_timeout_ms / 4);
 	ms = min_u64(ms, x->config.ack_patience_ms / 4);
+	ms = min_u64(ms, x->config.call_timeout_ms / 4);
 	ms = min_u64(ms, x->config.trim_after_ms / 2);
 	return (ms < 10 ? 10 : ms) * 1000000;
 }
@@ -197,6 +198,7 @@ static void *housekeeper_main(void *arg)
 			continue;
 		next_round = now + tick_ns(x);
 		look_after_all(x, now);
+		pd_unary_expire(x, now);
 		pd_xds_note_churn(x, pd_bodies_expire(x->bodies, now));
 		trim(x, &t, now);
 	} while (nap(x, min_u64(next_admission, next_round)));

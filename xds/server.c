@@ -40,6 +40,8 @@ void pd_xds_config_defaults(struct pd_xds_config *c)
 		.requests_burst = 1000,
 		.send_timeout_ms = 60000,
 		.ack_patience_ms = 5000,
+		.max_calls = 16384,
+		.call_timeout_ms = 20000,
 		.keepalive_ms = 30000,
 		.keepalive_timeout_ms = 10000,
 		.min_ping_interval_ms = 10000,
@@ -130,6 +132,16 @@ struct pd_xds *pd_xds_new(struct pd_engine *engine, const struct pd_xds_config *
 	}
 	pd_engine_listen(engine, pd_invalidate, x);
 	return x;
+}
+
+void pd_xds_add_methods(struct pd_xds *x, const struct pd_rpc_method *v, size_t n)
+{
+	PD_ASSERT(!x->started);
+	for (size_t i = 0; i < n; i++) {
+		void *m = grpc_server_register_method(x->server, v[i].path, NULL, GRPC_SRM_PAYLOAD_NONE, 0);
+		PD_ASSERT(m);
+		pd_vec_push(&x->unary_methods, (struct pd_unary_method){&v[i], m});
+	}
 }
 
 int pd_xds_listen(struct pd_xds *x, const char *address, grpc_server_credentials *creds, uint16_t *port,
@@ -289,6 +301,7 @@ void pd_xds_free(struct pd_xds **xp)
 	pd_vec_free(&x->cqs);
 	pd_vec_free(&x->cq_threads);
 	pd_vec_free(&x->workers);
+	pd_vec_free(&x->unary_methods);
 	pd_views_free(&x->views);
 	pd_bodies_free(&x->bodies);
 	pd_queue_free(&x->queue);

@@ -16,6 +16,7 @@
 #include <grpc/grpc_security.h>
 
 #include "base/err.h"
+#include "base/rpc.h"
 #include "base/str.h"
 #include "discovery/engine.h"
 
@@ -37,6 +38,10 @@ struct pd_xds_config {
 	uint64_t send_timeout_ms;   // [60000] a client that takes no bytes for so long is cut off
 	uint64_t ack_patience_ms;   // [5000] newer states wait so long for an acknowledgement
 
+	// unary calls (pd_xds_add_methods)
+	size_t max_calls;         // [16384] under way; beyond it ResourceExhausted
+	uint64_t call_timeout_ms; // [20000] for the client to send its request, and to take the answer
+
 	// HTTP/2
 	int keepalive_ms;            // [30000] ping of a silent connection
 	int keepalive_timeout_ms;    // [10000] for its answer
@@ -52,6 +57,10 @@ void pd_xds_config_defaults(struct pd_xds_config *);
 struct pd_xds;
 // `engine` is borrowed for the server's life; its listener is taken (pd_engine_listen).
 struct pd_xds *pd_xds_new(struct pd_engine *, const struct pd_xds_config *);
+
+// Adds methods that somebody else answers, on all addresses; before pd_xds_start. The table and what it points to are borrowed
+// for the server's life: calls must go on being answered until pd_xds_free has returned.
+void pd_xds_add_methods(struct pd_xds *, const struct pd_rpc_method *, size_t n);
 
 // Adds an address, "host:port" or ":port"; port 0 takes a free one. `creds` is borrowed; NULL = plaintext. *port is what was
 // bound. PD_E_IO: err says which address and why, e.g. that another process has it.

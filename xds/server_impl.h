@@ -1,5 +1,5 @@
-// Inside of the xDS server: shared by server.c, accept.c, stream.c, stream_io.c, worker.c, housekeeper.c, invalidate.c,
-// debug.c and metrics.c, and by nobody else.
+// Inside of the xDS server: shared by server.c, accept.c, stream.c, stream_io.c, unary.c, worker.c, housekeeper.c,
+// invalidate.c, debug.c and metrics.c, and by nobody else.
 //
 // Locks, in the order in which they are taken (none is held while grpc or the engine is called, except where noted):
 //   names table, views.lock, server.lock (list of streams)  >  stream.mu  >  queue.lock  >  control loop's
@@ -19,6 +19,7 @@
 #include <grpc/support/alloc.h>
 
 #include "base/ref.h"
+#include "base/rpc.h"
 #include "base/vec.h"
 #include "xds/bucket.h"
 #include "xds/queue.h"
@@ -107,7 +108,8 @@ struct pd_accept {
 	struct pd_tag tag;
 	struct pd_xds *x;
 	grpc_completion_queue *cq;
-	void *method; // NULL: any other
+	void *method;                      // NULL: any other
+	const struct pd_rpc_method *unary; // NULL: a stream
 	bool delta;
 	grpc_call *call;
 	grpc_call_details details;
@@ -116,6 +118,7 @@ struct pd_accept {
 };
 
 struct pd_views; // streams by view (invalidate.c)
+struct pd_unary; // a call that somebody else answers (unary.c)
 
 struct pd_xds {
 	struct pd_engine *engine;
@@ -127,6 +130,11 @@ struct pd_xds {
 
 	grpc_server *server;
 	void *methods[2]; // state of the world, delta
+	PD_VEC(struct pd_unary_method {
+		const struct pd_rpc_method *method;
+		void *registered;
+	})
+	unary_methods;
 	bool started, shut;
 	PD_VEC(grpc_completion_queue *) cqs;
 	PD_VEC(pthread_t) cq_threads;
@@ -138,6 +146,10 @@ struct pd_xds {
 	struct pd_stream *streams, *last_stream; // oldest first
 	size_t n_streams, n_calls, n_accepts;
 	bool draining, shutdown_done;
+	struct {
+		struct pd_unary *first; // newest first
+		size_t n;
+	} unary;
 	uint64_t next_stream_id;
 	struct pd_bucket admission;
 
@@ -186,6 +198,12 @@ void pd_stream_read(struct pd_stream *);
 void pd_stream_send(struct pd_stream *, const struct pd_out *); // takes the buffer
 void pd_stream_send_status(struct pd_stream *);
 void pd_stream_drop_out(struct pd_stream *); // with mu held
+
+// ---- unary.c -----------------------------------------------------------------------------------------------------------
+// Takes the call; copies what it needs of the headers.
+void pd_unary_start(struct pd_xds *, const struct pd_rpc_method *, grpc_call *, const grpc_metadata_array *headers);
+// Cuts off those whose client sends or takes nothing.
+void pd_unary_expire(struct pd_xds *, uint64_t now_ns);
 
 // ---- worker.c ----------------------------------------------------------------------------------------------------------
 void *pd_worker_main(void *x);

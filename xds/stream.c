@@ -12,21 +12,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/str.h"
+#include "xds/peer.h"
 #include "xds/server_impl.h"
 
 static char *peer_of(grpc_call *call)
 {
-	char *p = grpc_call_get_peer(call), *out;
+	struct pd_arena a = {.first_chunk = 128};
+	char *out = pd_xstrdup(pd_peer_address(&a, call));
 
-	// "ipv4:10.1.2.3:4567", "ipv6:%5B::1%5D:4567", "unix:..."
-	if (pd_has_prefix(p, "ipv4:"))
-		out = pd_xstrdup(p + 5);
-	else if (pd_has_prefix(p, "ipv6:%5B") && strstr(p, "%5D"))
-		out = pd_xasprintf("[%.*s]%s", (int)(strstr(p, "%5D") - p - 8), p + 8, strstr(p, "%5D") + 3);
-	else
-		out = pd_xstrdup(p);
-	gpr_free(p);
+	pd_arena_free(&a);
 	return out;
 }
 

@@ -10,6 +10,12 @@
 
 void wire_open(struct wire *w, const struct pd_xds_config *config)
 {
+	wire_open_methods(w, config, NULL, 0);
+}
+
+void wire_open_methods(struct wire *w, const struct pd_xds_config *config, const struct pd_rpc_method *methods,
+		       size_t n)
+{
 	struct pd_xds_config defaults;
 	struct pd_buf err = {0};
 	uint16_t port;
@@ -18,6 +24,7 @@ void wire_open(struct wire *w, const struct pd_xds_config *config)
 	pd_xds_config_defaults(&defaults);
 	w->engine = pd_engine_new(NULL, NULL);
 	w->x = pd_xds_new(w->engine, config ? config : &defaults);
+	pd_xds_add_methods(w->x, methods, n);
 	PD_ASSERT(pd_xds_listen(w->x, "127.0.0.1:0", NULL, &port, &err) == PD_OK);
 	snprintf(w->address, sizeof(w->address), "127.0.0.1:%u", port);
 	pd_xds_start(w->x);

@@ -14,6 +14,8 @@ struct wire {
 
 // Config may be NULL: the defaults.
 void wire_open(struct wire *, const struct pd_xds_config *);
+// Likewise, with unary methods.
+void wire_open_methods(struct wire *, const struct pd_xds_config *, const struct pd_rpc_method *, size_t n);
 void wire_close(struct wire *);
 // "CDS a=1 b EDS x=2": sets a and x, removes b, publishes.
 void wire_config(struct wire *, const char *what);
