@@ -110,7 +110,7 @@ class Child:
 class Pilotd(Child):
     def __init__(self, mesh):
         self.grpc, self.http, self.monitoring = mesh.pilotd_ports
-        super().__init__("pilotd", ["pilotd", "discovery", "--configDir", mesh.config, "--meshConfig", mesh.mesh_file,
+        super().__init__("pilotd", ["pilotd", "discovery", *mesh.sources,
                                     "--grpcAddr", f"127.0.0.1:{self.grpc}", "--httpAddr", f"127.0.0.1:{self.http}",
                                     "--monitoringAddr", f"127.0.0.1:{self.monitoring}",
                                     "--secureGRPCAddr=", "--httpsAddr=", "--shutdownDuration", "1s"],
@@ -246,6 +246,7 @@ class Mesh:
         self.dir = tempfile.mkdtemp(prefix="mesh-", dir=os.environ.get("PD_TMP"))
         self.config = os.path.join(self.dir, "config")
         self.mesh_file = os.path.join(self.dir, "mesh.yaml")
+        self.sources = ["--configDir", self.config, "--meshConfig", self.mesh_file]
         self.backend_port, self.front_port, self.api_port, *self.pilotd_ports = free_ports(6)
         with open(self.mesh_file, "w") as f:
             f.write(mesh_config)

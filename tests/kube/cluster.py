@@ -2,7 +2,7 @@
 
 Finds the binaries that tests/kube/build.sh made; `run.sh FILE` sets the paths.
 """
-import json, os, signal, subprocess, sys, tempfile, urllib.parse
+import http.client, json, os, signal, ssl, subprocess, sys, tempfile, urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "envoy"))
 import mesh as m
@@ -102,6 +102,12 @@ class Cluster:
     def token(self, namespace, account, *args):
         return self.kubectl("-n", namespace, "create", "token", account, *args).strip()
 
+    def api(self):
+        """An Api as cluster-admin."""
+        with open(self.admin) as f:
+            token = f.read().partition("token: ")[2].partition("}")[0]
+        return Api(self.ports()["API_PORT"], self.ca(), token)
+
     def ca(self):
         return os.path.join(self.state, "pki", "ca.crt")
 
@@ -116,6 +122,46 @@ class Cluster:
         with open(path, "w") as f:
             json.dump(config, f)
         return path
+
+
+class Api:
+    """The API server by HTTP, for what kubectl is too slow for. One thread at a time."""
+
+    def __init__(self, port, ca, token):
+        self.connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30,
+                                                      context=ssl.create_default_context(cafile=ca))
+        self.token = token
+
+    def ask(self, method, path, body=None, content="application/json"):
+        headers = {"Authorization": "Bearer " + self.token, "Content-Type": content}
+        try:
+            self.connection.request(method, path, None if body is None else json.dumps(body), headers)
+            r = self.connection.getresponse()
+            said = r.read()
+        except BaseException:
+            self.connection.close()
+            raise
+        if r.status >= 300:
+            raise m.Failed(f"{method} {path}: {r.status} {said[:1000]!r}")
+        return json.loads(said)
+
+    def items(self, path):
+        return self.ask("GET", path)["items"]
+
+    def apply(self, path, o):
+        """Creates or replaces an object; `path` is that of its collection."""
+        meta = o["metadata"]
+        where = f"{path}/{meta['name']}?fieldManager=test&force=true"
+        return self.ask("PATCH", where, o, "application/apply-patch+yaml")
+
+    def status(self, path, status):
+        return self.ask("PATCH", path + "/status", {"status": status}, "application/merge-patch+json")
+
+    def delete(self, path):
+        return self.ask("DELETE", path)
+
+    def close(self):
+        self.connection.close()
 
 
 def alive(pid):

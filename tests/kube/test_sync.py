@@ -1,0 +1,152 @@
+"""What kubectl does to objects arrives at a real Envoy; kinds, rights and tokens come and go meanwhile."""
+import json, time, unittest
+
+import mesh as m
+import world as w
+
+SHOP = "outbound|80||shop.default.svc.cluster.local"
+CRD_SECONDS = 5     # from a definition being served to pilotd reading its objects
+RIGHT_SECONDS = 90  # from a right being given to pilotd noticing: it asks again now and then
+
+
+def as_list(*objects):
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+
+
+class Sync(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = cls.enterClassContext(w.World())
+        cls.world.start()
+
+    def setUp(self):
+        self.addCleanup(self.world.proxy.clear)
+        self.shop("a")
+
+    def kubectl(self, *args, stdin=None):
+        return self.world.cluster.kubectl(*args, stdin=stdin)
+
+    def shop(self, backend):
+        """Has the service shop lead to this backend."""
+        port = self.world.backend_ports["ab".index(backend)]
+        self.world.put(w.slices("shop", [(self.world.address, port)]))
+        return self.world.wait_backend(backend)
+
+    def follows(self, seconds=m.PATIENCE):
+        """A change still arrives."""
+        self.shop("b")
+        self.shop("a")
+
+    def test_created_changed_deleted(self):
+        world, host = self.world, "second.example"
+        self.kubectl("apply", "-f", "-", stdin=as_list(
+            w.service("second"), w.slices("second", [(world.address, world.backend_ports[1])]),
+            w.virtual_service("second", "second.default.svc.cluster.local", host)))
+        world.wait_backend("b", host)
+        self.kubectl("patch", "virtualservice", "second", "--type=json", "-p", json.dumps([
+            {"op": "replace", "path": "/spec/http/0/route/0/destination/host", "value": "shop.default.svc.cluster.local"}]))
+        world.wait_backend("a", host)
+        self.kubectl("delete", "virtualservice", "second")
+        world.wait_backend(404, host)
+        self.kubectl("delete", "service", "second")
+        m.eventually(lambda: "second.default" not in str(world.envoy.dump("dynamic_active_clusters")), why="the cluster to go")
+        self.assertEqual(world.who(), "a")
+
+    def test_endpoints_at_once(self):
+        times = sorted(self.shop(backend) for backend in "babababa")
+        print(f"  endpoint change to answer of the other backend: {1000 * times[len(times) // 2]:.0f} ms median", flush=True)
+        self.assertLess(times[len(times) // 2], 1)
+
+    def test_pods_by_the_endpoint_controller(self):
+        """Pods → EndpointSlices of the controller manager → Envoy."""
+        world = self.world
+        address = {"pod-1": "10.88.0.1", "pod-2": "10.88.0.2"}
+        cluster = "outbound|80||pods.default.svc.cluster.local"
+        world.put(w.service("pods", selector={"app": "pods"}))
+        world.put(w.virtual_service("pods", "pods.default.svc.cluster.local", "pods.example"))
+
+        def ready(pod, yes=True):
+            world.api.status(w.path_of("Pod", "default", pod), {
+                "phase": "Running", "podIP": address[pod], "podIPs": [{"ip": address[pod]}],
+                "conditions": [{"type": "Ready", "status": "True" if yes else "False"}]})
+        for pod in address:
+            world.put(w.thing("Pod", pod, labels={"app": "pods"}, spec={"containers": [{"name": "c", "image": "none"}]}))
+            ready(pod)
+        m.eventually(lambda: world.endpoints(cluster) == {"10.88.0.1:8080": "HEALTHY", "10.88.0.2:8080": "HEALTHY"})
+        ready("pod-2", False)
+        m.eventually(lambda: world.endpoints(cluster).get("10.88.0.2:8080") != "HEALTHY", why="a pod that is not ready")
+        world.api.delete(w.path_of("Pod", "default", "pod-1") + "?gracePeriodSeconds=0")
+        m.eventually(lambda: "10.88.0.1:8080" not in world.endpoints(cluster), why="a pod that is gone")
+        for kind, name in (("Pod", "pod-2"), ("VirtualService", "pods"), ("Service", "pods")):
+            world.drop(kind, name)
+
+    def test_right_taken_and_given_back(self):
+        """Without the right to VirtualServices everything else goes on; with it again they are followed again."""
+        world = self.world
+        role = json.loads(self.kubectl("get", "clusterrole", "pilotd", "-o", "json"))
+        lessened = [{**r, "resources": ["gateways", "destinationrules", "serviceentries", "sidecars", "workloadentries"]}
+                    if r["resources"] == ["*"] and "networking.istio.io" in r["apiGroups"] else r for r in role["rules"]]
+        self.assertNotEqual(role["rules"], lessened)
+
+        def set_rules(rules):
+            self.kubectl("patch", "clusterrole", "pilotd", "--type=json", "-p",
+                         json.dumps([{"op": "replace", "path": "/rules", "value": rules}]))
+        self.addCleanup(set_rules, role["rules"])
+        set_rules(lessened)
+        m.eventually(lambda: self.world.proxy.cut("watch=") >= 0)  # a watch that runs keeps its right
+        self.follows()
+        self.assertEqual(world.who(), "a")  # what was known stays
+        world.put(w.virtual_service("unseen", "shop.default.svc.cluster.local", "unseen.example"))
+        self.follows()
+        self.assertEqual(world.who("unseen.example"), 404)
+        said = world.pilotd.tail(1 << 20)
+        self.assertRegex(said, "(?i)virtualservices.*(forbidden|permission|denied)|(forbidden|permission|denied).*virtualservices")
+        set_rules(role["rules"])
+        took = world.wait_backend("a", "unseen.example", RIGHT_SECONDS)
+        print(f"  right given back: followed after {took:.1f} s", flush=True)
+        world.drop("VirtualService", "unseen")
+
+    def test_token_rotated(self):
+        """The old token ends with its Secret; the file has a new one by then."""
+        world = self.world
+        old = world.new_token()  # in the file from now on
+        world.new_token()
+        world.drop("Secret", old, "istio-system")
+        for _ in range(3):
+            self.world.proxy.cut()
+            self.follows()
+        fresh = world.fresh_pilotd()
+        self.addCleanup(fresh.stop)
+        m.eventually(lambda: w.difference(w.versions(world.pilotd), w.versions(fresh)) == "", why="the state of a fresh pilotd")
+
+
+class LateKinds(unittest.TestCase):
+    """pilotd starts on an API server that knows none of Istio's kinds."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = cls.enterClassContext(w.World(crds=False, proxied=False))
+
+    def test_definitions_come_and_go(self):
+        world = self.world
+        pilotd = world.start_pilotd()
+        self.assertEqual(pilotd.get("/debug/configz"), [])
+        envoy = world.start_envoy()
+        world.cluster.install_crds()
+        installed = time.monotonic()
+        world.put(w.gateway(world.front_port), w.service("shop"), w.slices("shop", [(world.address, world.backend_ports[0])]),
+                  w.virtual_service("shop", "shop.default.svc.cluster.local"))
+        world.wait_backend("a", seconds=CRD_SECONDS)
+        print(f"  objects of new kinds in force {time.monotonic() - installed:.1f} s after their definitions", flush=True)
+
+        world.cluster.kubectl("delete", "crd", "virtualservices.networking.istio.io")
+        world.wait_backend(404, seconds=CRD_SECONDS)
+        self.assertEqual([o["kind"] for o in pilotd.get("/debug/configz")], ["Gateway"])
+        world.cluster.install_crds()
+        world.put(w.virtual_service("shop", "shop.default.svc.cluster.local"))
+        world.wait_backend("a", seconds=CRD_SECONDS)
+        self.assertTrue(envoy.alive())
+
+
+if __name__ == "__main__":
+    unittest.main()
