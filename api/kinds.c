@@ -33,6 +33,7 @@
 #include "k8s/discovery.pb-c.h"
 #include "k8s/networking.pb-c.h"
 #include "k8s/pod.pb-c.h"
+#include "pilotd/jwks.pb-c.h"
 
 static const char *const v1[] = {"v1", NULL};
 static const char *const v1_beta1[] = {"v1", "v1beta1", NULL};
@@ -51,6 +52,7 @@ static const char *const alpha3[] = {"v1alpha3", NULL};
 #define NETWORKING "networking.istio.io"
 #define SECURITY "security.istio.io"
 #define EXTENSIONS "extensions.istio.io"
+#define PILOTD "internal.pilotd.io"
 
 // clang-format off
 #define BUILTIN(ID, GROUP, KIND, PLURAL, VERSIONS, NAMESPACED, OBJECT, DEBUG) \
@@ -138,6 +140,9 @@ static const struct pd_kind_info kinds[PD_KIND_COUNT] = {
 	ISTIO(WASM_PLUGIN, EXTENSIONS, "WasmPlugin", "wasmplugins", alpha1, istio__wasm_plugin, "wasm-plugin"),
 	ISTIO(TRAFFIC_EXTENSION, EXTENSIONS, "TrafficExtension", "trafficextensions", alpha1,
 	      istio__traffic_extension, "traffic-extension"),
+
+	CUSTOM(JSON_WEB_KEY_SET, PILOTD, "JsonWebKeySet", "jsonwebkeysets", v1, false, pilotd__json_web_key_set, NULL,
+	       "json-web-key-set"),
 };
 // clang-format on
 

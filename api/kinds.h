@@ -59,6 +59,8 @@ enum pd_kind {
 	PD_KIND_TELEMETRY,
 	PD_KIND_WASM_PLUGIN,
 	PD_KIND_TRAFFIC_EXTENSION,
+	// our own
+	PD_KIND_JSON_WEB_KEY_SET, // keys that were fetched: config/jwks.h
 	PD_KIND_COUNT
 };
 

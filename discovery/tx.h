@@ -23,16 +23,18 @@
 #include "istio/networking/destination_rule.pb-c.h"
 #include "istio/networking/virtual_service.pb-c.h"
 
+struct pd_policy_set;
 struct pd_tx {
 	const struct pd_snapshot *snap;
-	const struct pd_proxy_key *key; // scope: what the outbound side may read of the proxy
-	const struct pd_view *view;     // NULL in scope-level passes: per-proxy properties may not be read there
-	struct pd_arena *arena;         // dropped after the pass
-	struct pd_issues *issues;       // where tx_issue reports; NULL = nowhere
-	PD_VEC(pd_token) tokens;        // in the arena; recorded by the accessors
-	PD_VEC(struct pd_key) used;     // in the arena; recorded by tx_use
-	bool read_locality;             // set by tx_locality: the result differs by the proxy's locality
-	bool read_node;                 // set by tx_node: and by its node
+	const struct pd_proxy_key *key;       // scope: what the outbound side may read of the proxy
+	const struct pd_view *view;           // NULL in scope-level passes: per-proxy properties may not be read there
+	struct pd_arena *arena;               // dropped after the pass
+	struct pd_issues *issues;             // where tx_issue reports; NULL = nowhere
+	PD_VEC(pd_token) tokens;              // in the arena; recorded by the accessors
+	PD_VEC(struct pd_key) used;           // in the arena; recorded by tx_use
+	const struct pd_policy_set *policies; // filters of policies, once somebody asked (policy/policy_filters.h)
+	bool read_locality;                   // set by tx_locality: the result differs by the proxy's locality
+	bool read_node;                       // set by tx_node: and by its node
 };
 
 // ---- plain access -------------------------------------------------------------------------------------------------

@@ -104,6 +104,10 @@ static void parse_environment(struct options *o)
 		     "endpoints of headless services by EDS"),
 		BOOL("DISABLE_TRACK_REMAINING_CB_METRICS", settings.disable_track_remaining, "true",
 		     "no gauges of what circuit breakers have left"),
+		BOOL("PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS", settings.multiple_custom_providers, "false",
+		     "CUSTOM policies of one workload may have several providers"),
+		STRING("PILOT_JWT_ENABLE_REMOTE_JWKS", jwks_mode, "false",
+		       "who fetches keys of a jwksUri: false or istiod (we), true or hybrid, envoy"),
 		{.name = "PILOT_TRACE_SAMPLING",
 		 .type = PD_FLAG_FLOAT,
 		 .target = &s->trace_sampling,
@@ -117,6 +121,8 @@ static void parse_environment(struct options *o)
 	pd_flag_set_add(&set, pd_xds_env, pd_xds_env_n);
 	if (pd_env_load(&set, &err) != PD_OK) // the default holds
 		pd_warn("options", "%s", err.p);
+	if (pd_jwks_mode_parse(o->jwks_mode, &s->jwks_mode) != PD_OK)
+		pd_warn("options", "PILOT_JWT_ENABLE_REMOTE_JWKS: no such mode: %s", o->jwks_mode);
 	pd_buf_free(&err);
 	pd_flag_set_free(&set);
 	s->domain_suffix = o->domain;

@@ -14,6 +14,7 @@ struct options {
 	int64_t shutdown_duration; // ns
 	// environment
 	int64_t max_streams, max_recv_size;
+	const char *jwks_mode;       // as written; in settings if it is one
 	struct pd_settings settings; // translators'; its strings are borrowed from the fields above
 };
 

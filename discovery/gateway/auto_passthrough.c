@@ -50,6 +50,7 @@ static void add_chain(struct pd_tx *tx, const struct pd_gateway_server *s, const
 	struct pd_tcp_chain tcp = {.class = PD_CLASS_GATEWAY, .protocol = PD_PROTO_TLS, .cluster = cluster};
 	tcp.port = port->port;
 	tcp.svc = svc;
+	tcp.no_policies = true;
 	struct pd_filter_vec filters = {0};
 	pd_tcp_filters(tx, &tcp, &filters);
 	for (size_t i = 0; i < filters.n; i++)

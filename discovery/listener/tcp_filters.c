@@ -10,6 +10,7 @@
 #include "discovery/listener/dns_cache.h"
 #include "discovery/listener/proxy.h"
 #include "discovery/listener/stat_name.h"
+#include "discovery/policy/policy_filters.h"
 #include "discovery/route/route.h"
 #include "envoy/extensions/filters/network/mongo_proxy/v3/mongo_proxy.pb-c.h"
 #include "envoy/extensions/filters/network/redis_proxy/v3/redis_proxy.pb-c.h"
@@ -263,14 +264,34 @@ static void push_exchange(struct pd_tx *tx, struct pd_filter_vec *out)
 		push(tx, out, pd_constant_network_filter(tx->arena, PD_NETWORK_EXCHANGE));
 }
 
+static void push_policy_filters(struct pd_tx *tx, const struct pd_policy_filters *filters, struct pd_filter_vec *out)
+{
+	for (size_t i = 0; i < filters->n; i++) {
+		EnvoyNetworkFilter *f = pb_new(tx->arena, &envoy__config__listener__v3__filter__descriptor);
+		f->name = (char *)filters->v[i].name;
+		f->config_type_case = ENVOY__CONFIG__LISTENER__V3__FILTER__CONFIG_TYPE_TYPED_CONFIG;
+		f->typed_config = filters->v[i].config;
+		push(tx, out, f);
+	}
+}
+
+static void push_policies(struct pd_tx *tx, struct pd_filter_vec *out)
+{
+	const struct pd_policy_set *policies = pd_policy_set(tx);
+	push_policy_filters(tx, &policies->tcp_custom, out);
+	push_policy_filters(tx, &policies->tcp_authz, out);
+}
+
 void pd_tcp_filters(struct pd_tx *tx, const struct pd_tcp_chain *c, struct pd_filter_vec *out)
 {
 	const struct pd_settings *s = tx->snap->settings;
 	uint32_t caps = tx->key->caps;
 	struct target t = target_of(tx, c);
-	// Metadata exchange first, so that policy filters know the peer; they follow here, statistics behind them.
+	// Metadata exchange first, so that policy filters know the peer; statistics behind them.
 	if (c->exchange)
 		push_exchange(tx, out);
+	if (c->class != PD_CLASS_SIDECAR_OUTBOUND && !c->no_policies)
+		push_policies(tx, out);
 	if (c->class == PD_CLASS_SIDECAR_OUTBOUND && is_dynamic(c->svc))
 		push(tx, out, pd_sni_dynamic_proxy(tx, c->svc->host, c->port));
 	if (c->protocol == PD_PROTO_REDIS && s->redis_filter && caps & PD_CAP_REDIS) {

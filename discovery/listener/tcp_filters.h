@@ -26,6 +26,7 @@ struct pd_tcp_chain {
 	const char *stat_prefix; // NULL: the cluster (or by the mesh's pattern); of several destinations "VSNAME.VSNS"
 	bool exchange;           // metadata exchange in front, if the proxy has it
 	bool no_tunnel;          // the DestinationRule's tunnel does not apply
+	bool no_policies;        // nobody is kept out: whoever is behind the chain looks after that
 };
 
 // Appends the filters of a TCP chain, the terminal one last.
