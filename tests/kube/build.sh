@@ -53,13 +53,15 @@ unset GOROOT
 echo "$("$GO" version), output: $BIN"
 
 compile() { # NAME MODULE-FOLDER LDFLAGS GO-SUBCOMMAND-AND-PACKAGE...
-	local name=$1 dir=$KUBE_DIR/$2 ld=$3 out=$BIN/$1 sum t
+	local name=$1 dir=$KUBE_DIR/$2 ld=$3 out=$BIN/$1 sum t unformatted
 	shift 3
 	sum=$({ "$GO" env GOVERSION; echo "$ld $*"; cd "$dir" && find . -type f \( -name '*.go' -o -name go.mod -o -name go.sum \) | sort | xargs sha256sum; } | sha256sum)
 	if [ -x "$out" ] && [ "$(cat "$out.stamp" 2>/dev/null)" = "$sum" ]; then
 		echo "$name: up to date"
 		return
 	fi
+	unformatted=$("$("$GO" env GOROOT)/bin/gofmt" -l "$dir")
+	[ -z "$unformatted" ] || die "not as gofmt has it: $unformatted"
 	echo "$name: building"
 	t=$(now)
 	(cd "$dir" && nice -n "${KUBE_NICE:-0}" "$GO" "${@:1:$#-1}" -p "${KUBE_JOBS:-$(nproc)}" -trimpath -ldflags "-s -w $ld" -o "$out" "${@: -1}")

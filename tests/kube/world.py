@@ -8,6 +8,7 @@ RBAC = os.path.join(c.KUBE, "examples", "pilotd-rbac.yaml")
 NODE = "sidecar~10.99.0.1~watcher.default~default.svc.cluster.local"
 GATEWAY = {"type": "router", "name": "gateway", "namespace": "default", "labels": "istio=front"}
 HOST = "shop.example"
+MESH = "enableAutoMtls: false\n"  # nobody has certificates here
 
 CORE = "/api/v1/namespaces/{ns}/"
 PATHS = {"Service": CORE + "services", "Pod": CORE + "pods", "ConfigMap": CORE + "configmaps", "Secret": CORE + "secrets",
@@ -84,16 +85,19 @@ class World:
     """Use in a `with` block."""
     agents = False
 
-    def __init__(self, crds=True, proxied=True):
+    def __init__(self, crds=True, proxied=True, mesh_in_cluster=False):
+        """mesh_in_cluster: the mesh configuration is the ConfigMap of the cluster, not a file."""
         self.crds, self.proxied = crds, proxied
         self.cluster = c.Cluster()
         self.dir = tempfile.mkdtemp(prefix="world-", dir=os.environ.get("PD_TMP"))
         self.front_port, *self.backend_ports = m.free_ports(3)
         self.pilotd_ports = m.free_ports(3)
         self.children, self.pilotd, self.proxy = [], None, None
-        self.mesh_file = os.path.join(self.dir, "mesh.yaml")
-        with open(self.mesh_file, "w") as f:
-            f.write("enableAutoMtls: false\n")
+        self.mesh_flags = []
+        if not mesh_in_cluster:
+            self.mesh_flags = ["--meshConfig", os.path.join(self.dir, "mesh.yaml")]
+            with open(self.mesh_flags[1], "w") as f:
+                f.write(MESH)
 
     def __enter__(self):
         self.cluster.__enter__()
@@ -118,6 +122,7 @@ class World:
         if self.crds:
             self.cluster.install_crds()
         self.api = self.cluster.api()
+        self.put_mesh(MESH)
         self.address = own_address()
         self.token_file = os.path.join(self.dir, "token")
         self.new_token()
@@ -145,7 +150,7 @@ class World:
     # ---- programs ----
 
     def start_pilotd(self):
-        self.sources = ["--kubeconfig", self.kubeconfig, "--meshConfig", self.mesh_file]
+        self.sources = ["--kubeconfig", self.kubeconfig, *self.mesh_flags]
         self.pilotd = m.Pilotd(self)
         return self.pilotd
 
@@ -155,7 +160,7 @@ class World:
         place = os.path.join(self.dir, f"fresh-{random.randrange(1 << 30)}")
         os.mkdir(place)
         return m.Pilotd(types.SimpleNamespace(dir=place, pilotd_ports=m.free_ports(3),
-                                              sources=["--kubeconfig", direct, "--meshConfig", self.mesh_file]))
+                                              sources=["--kubeconfig", direct, *self.mesh_flags]))
 
     def start_envoy(self):
         self.envoy = m.Envoy(self, "delta", GATEWAY, "envoy")
@@ -178,6 +183,10 @@ class World:
 
     def drop(self, kind, name, ns="default"):
         self.api.delete(path_of(kind, ns, name))
+
+    def put_mesh(self, mesh, **others):
+        """The ConfigMap with the mesh configuration."""
+        self.put(thing("ConfigMap", "istio", "istio-system", data={"mesh": mesh, **others}))
 
     # ---- what came of it ----
 
