@@ -62,6 +62,8 @@ class Sync(unittest.TestCase):
         world = self.world
         address = {"pod-1": "10.88.0.1", "pod-2": "10.88.0.2"}
         cluster = "outbound|80||pods.default.svc.cluster.local"
+        world.put(w.thing("Node", "node-1", labels={"topology.kubernetes.io/region": "r1", "topology.kubernetes.io/zone": "z1"}))
+        world.api.status(w.path_of("Node", name="node-1"), {"conditions": [{"type": "Ready", "status": "True"}]})
         world.put(w.service("pods", selector={"app": "pods"}))
         world.put(w.virtual_service("pods", "pods.default.svc.cluster.local", "pods.example"))
 
@@ -70,14 +72,16 @@ class Sync(unittest.TestCase):
                 "phase": "Running", "podIP": address[pod], "podIPs": [{"ip": address[pod]}],
                 "conditions": [{"type": "Ready", "status": "True" if yes else "False"}]})
         for pod in address:
-            world.put(w.thing("Pod", pod, labels={"app": "pods"}, spec={"containers": [{"name": "c", "image": "none"}]}))
+            world.put(w.thing("Pod", pod, labels={"app": "pods"}, spec={
+                "nodeName": "node-1", "containers": [{"name": "c", "image": "none"}]}))
             ready(pod)
         m.eventually(lambda: world.endpoints(cluster) == {"10.88.0.1:8080": "HEALTHY", "10.88.0.2:8080": "HEALTHY"})
+        self.assertEqual({(h["locality"]["region"], h["locality"]["zone"]) for h in world.hosts(cluster)}, {("r1", "z1")})
         ready("pod-2", False)
         m.eventually(lambda: world.endpoints(cluster).get("10.88.0.2:8080") != "HEALTHY", why="a pod that is not ready")
-        world.api.delete(w.path_of("Pod", "default", "pod-1") + "?gracePeriodSeconds=0")
+        world.drop("Pod", "pod-1")
         m.eventually(lambda: "10.88.0.1:8080" not in world.endpoints(cluster), why="a pod that is gone")
-        for kind, name in (("Pod", "pod-2"), ("VirtualService", "pods"), ("Service", "pods")):
+        for kind, name in (("Pod", "pod-2"), ("VirtualService", "pods"), ("Service", "pods"), ("Node", "node-1")):
             world.drop(kind, name)
 
     def test_right_taken_and_given_back(self):
@@ -109,11 +113,18 @@ class Sync(unittest.TestCase):
     def test_token_rotated(self):
         """The old token ends with its Secret; the file has a new one by then."""
         world = self.world
-        old = world.new_token()  # in the file from now on
+        secret, token = world.new_token()  # in the file from now on
+        world.proxy.cut()
+        self.follows()  # uses it
         world.new_token()
-        world.drop("Secret", old, "istio-system")
+        world.drop("Secret", secret, "istio-system")
+        old = world.cluster.api(token)
+        with self.assertRaisesRegex(m.Failed, ": 401 "):
+            for _ in range(100):  # the API server remembers tokens for ten seconds
+                old.items(w.path_of("Service"))
+                time.sleep(0.2)
         for _ in range(3):
-            self.world.proxy.cut()
+            world.proxy.cut()
             self.follows()
         fresh = world.fresh_pilotd()
         self.addCleanup(fresh.stop)
@@ -145,7 +156,27 @@ class LateKinds(unittest.TestCase):
         world.cluster.install_crds()
         world.put(w.virtual_service("shop", "shop.default.svc.cluster.local"))
         world.wait_backend("a", seconds=CRD_SECONDS)
+        self.version_withdrawn()
         self.assertTrue(envoy.alive())
+
+    def version_withdrawn(self):
+        """v1 is served no longer; what is written as v1beta1 counts."""
+        world = self.world
+        world.put(w.service("other"), w.slices("other", [(world.address, world.backend_ports[1])]))
+        world.cluster.kubectl("patch", "crd", "virtualservices.networking.istio.io", "--type=json", "-p",
+                              json.dumps([{"op": "replace", "path": "/spec/versions/0/served", "value": False}]))
+        path = w.path_of("VirtualService")
+
+        def withdrawn():
+            try:
+                world.api.items(path)
+            except m.Failed as e:
+                return ": 404 " in str(e)
+        m.eventually(withdrawn, why="v1 being served no longer")
+        self.assertEqual(world.who(), "a")
+        o = {**w.virtual_service("shop", "other.default.svc.cluster.local"), "apiVersion": "networking.istio.io/v1beta1"}
+        world.api.apply(path.replace("/v1/", "/v1beta1/"), o)
+        world.wait_backend("b", seconds=CRD_SECONDS)
 
 
 if __name__ == "__main__":

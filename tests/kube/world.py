@@ -138,14 +138,14 @@ class World:
             b.wait_for(lambda b=b: "ready" in b.tail())
 
     def new_token(self):
-        """Gives pilotd a token that lives as long as a Secret of its own. Returns the Secret's name."""
+        """Gives pilotd a token that lives as long as a Secret of its own. Returns the Secret's name and the token."""
         name = f"token-{random.randrange(1 << 30)}"
         self.api.apply(path_of("Secret", "istio-system"), thing("Secret", name, "istio-system", type="Opaque"))
         token = self.cluster.token("istio-system", "istiod", "--bound-object-kind", "Secret", "--bound-object-name", name)
         with open(self.token_file + ".new", "w") as f:
             f.write(token)
         os.rename(self.token_file + ".new", self.token_file)
-        return name
+        return name, token
 
     # ---- programs ----
 
@@ -182,7 +182,8 @@ class World:
             self.api.apply(path_of(o["kind"], o["metadata"].get("namespace")), o)
 
     def drop(self, kind, name, ns="default"):
-        self.api.delete(path_of(kind, ns, name))
+        now = "?gracePeriodSeconds=0" if kind == "Pod" else ""  # no kubelet is there to end it
+        self.api.delete(path_of(kind, ns, name) + now)
 
     def put_mesh(self, mesh, **others):
         """The ConfigMap with the mesh configuration."""
@@ -205,12 +206,15 @@ class World:
         m.eventually(lambda: self.who(host) == name, seconds, why=f"{host} answered by {name}")
         return time.monotonic() - begin
 
-    def endpoints(self, cluster):
-        """{"address:port": health} of a cluster in the Envoy."""
+    def hosts(self, cluster):
+        """What the Envoy's admin page says of the endpoints of a cluster."""
         got = json.loads(m.fetch(self.envoy.admin, "/clusters?format=json")).get("cluster_statuses", [])
+        return [h for s in got if s["name"] == cluster for h in s.get("host_statuses", [])]
+
+    def endpoints(self, cluster):
+        """{"address:port": health}"""
         return {f"{h['address']['socket_address']['address']}:{h['address']['socket_address']['port_value']}":
-                h["health_status"].get("eds_health_status")
-                for s in got if s["name"] == cluster for h in s.get("host_statuses", [])}
+                h["health_status"].get("eds_health_status") for h in self.hosts(cluster)}
 
 
 # ---- state: versions of all resources, which are hashes of their content
