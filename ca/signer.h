@@ -41,7 +41,7 @@ struct pd_signer {
 	struct pd_certs chain; // intermediates above `cert` and below the roots; with `cert` itself unless it is a root
 	const EVP_MD *digest;
 	X509_EXTENSION
-		*extensions[4];  // the same in each certificate: key usage, extended key usage, CA:false, issuer's key
+	*extensions[4];          // the same in each certificate: key usage, extended key usage, CA:false, issuer's key
 	int64_t chain_not_after; // the earliest end in the chain, seconds since 1970
 };
 

@@ -22,7 +22,7 @@ LAYERS = {
     "api": {"base", "api"},
     "config": {"base", "api", "config"},
     "k8s": {"base", "api", "config", "k8s"},
-    "ca": {"base", "api", "ca"},
+    "ca": {"base", "api", "config", "ca"},
     "discovery": {"base", "api", "config", "k8s", "discovery"},
     "xds": {"base", "api", "config", "k8s", "ca", "discovery", "xds"},
     "cmd": {"base", "api", "config", "k8s", "ca", "discovery", "xds", "cmd"},

@@ -225,12 +225,12 @@ void pd_unary_start(struct pd_xds *x, const struct pd_rpc_method *m, grpc_call *
 		u->tags[i] = (struct unary_tag){{fn[i]}, u};
 	close.data.recv_close_on_server.cancelled = &u->cancelled;
 	recv.data.recv_message.recv_message = &u->received;
+	pd_peer_read(&u->rpc.peer, &u->arena, call, headers); // before the list shows the call to the housekeeper
 	start_batch(u, &close, 1, OP_CLOSE);
 	if (!admit(u, &status, &why, &text)) {
 		refuse(u, why, status, text);
 		return;
 	}
-	pd_peer_read(&u->rpc.peer, &u->arena, call, headers);
 	start_batch(u, &recv, 1, OP_RECV);
 }
 
