@@ -14,7 +14,7 @@ struct pd_authority {
 	atomic_llong longest_ttl_s;
 
 	pthread_mutex_t mu; // guards, down to the next comment:
-	struct pd_trust *now;
+	struct pd_ca_state *now;
 	struct pd_certs ca_roots, anchors;
 	struct listener {
 		void (*fn)(void *);
@@ -28,9 +28,9 @@ struct pd_authority {
 
 // ---- trust -----------------------------------------------------------------------------------------------------------------
 
-void pd_trust_unref(struct pd_trust **tp)
+void pd_ca_state_unref(struct pd_ca_state **tp)
 {
-	struct pd_trust *t = *tp;
+	struct pd_ca_state *t = *tp;
 
 	*tp = NULL;
 	if (!t || !pd_ref_drop(&t->ref))
@@ -51,10 +51,10 @@ static void add_all(struct pd_certs *to, const struct pd_certs *from)
 			pd_certs_add(to, from->v.v[i]);
 }
 
-static struct pd_trust *make_trust(struct pd_signer *signer, const struct pd_certs *roots,
-				   const struct pd_certs *anchors)
+static struct pd_ca_state *make_state(struct pd_signer *signer, const struct pd_certs *roots,
+				      const struct pd_certs *anchors)
 {
-	struct pd_trust *t = pd_xcalloc(1, sizeof(*t));
+	struct pd_ca_state *t = pd_xcalloc(1, sizeof(*t));
 	struct pd_buf pem = {0};
 
 	pd_ref_init(&t->ref);
@@ -75,11 +75,11 @@ static struct pd_trust *make_trust(struct pd_signer *signer, const struct pd_cer
 }
 
 // With mu held. Returns what is to be released without it.
-static struct pd_trust *swap_locked(struct pd_authority *a, struct pd_signer *signer)
+static struct pd_ca_state *swap_locked(struct pd_authority *a, struct pd_signer *signer)
 {
-	struct pd_trust *old = a->now;
+	struct pd_ca_state *old = a->now;
 
-	a->now = make_trust(signer, &a->ca_roots, &a->anchors);
+	a->now = make_state(signer, &a->ca_roots, &a->anchors);
 	a->now->version = old->version + 1;
 	return old;
 }
@@ -104,7 +104,7 @@ struct pd_authority *pd_authority_new(const struct pd_ttl_rules *rules)
 	struct pd_authority *a = pd_xcalloc(1, sizeof(*a));
 
 	a->rules = *rules;
-	a->now = make_trust(NULL, &a->ca_roots, &a->anchors);
+	a->now = make_state(NULL, &a->ca_roots, &a->anchors);
 	pthread_mutex_init(&a->mu, NULL);
 	pthread_mutex_init(&a->holders_mu, NULL);
 	return a;
@@ -117,7 +117,7 @@ void pd_authority_free(struct pd_authority **ap)
 	if (!a)
 		return;
 	*ap = NULL;
-	pd_trust_unref(&a->now);
+	pd_ca_state_unref(&a->now);
 	pd_certs_free(&a->ca_roots);
 	pd_certs_free(&a->anchors);
 	pd_holders_free(&a->holders);
@@ -128,33 +128,33 @@ void pd_authority_free(struct pd_authority **ap)
 
 void pd_authority_publish(struct pd_authority *a, struct pd_signer *signer, const struct pd_certs *roots)
 {
-	struct pd_trust *old;
+	struct pd_ca_state *old;
 
 	pthread_mutex_lock(&a->mu);
 	pd_certs_free(&a->ca_roots);
 	add_all(&a->ca_roots, roots);
 	old = swap_locked(a, signer);
 	pthread_mutex_unlock(&a->mu);
-	pd_trust_unref(&old);
+	pd_ca_state_unref(&old);
 	tell(a);
 }
 
 void pd_authority_set_anchors(struct pd_authority *a, const struct pd_certs *anchors)
 {
-	struct pd_trust *old;
+	struct pd_ca_state *old;
 
 	pthread_mutex_lock(&a->mu);
 	pd_certs_free(&a->anchors);
 	add_all(&a->anchors, anchors);
 	old = swap_locked(a, a->now->signer);
 	pthread_mutex_unlock(&a->mu);
-	pd_trust_unref(&old);
+	pd_ca_state_unref(&old);
 	tell(a);
 }
 
-struct pd_trust *pd_authority_get(struct pd_authority *a)
+struct pd_ca_state *pd_authority_get(struct pd_authority *a)
 {
-	struct pd_trust *t;
+	struct pd_ca_state *t;
 
 	pthread_mutex_lock(&a->mu);
 	t = a->now;
@@ -196,7 +196,7 @@ static void note_holder(struct pd_authority *a, const struct pd_issue *i, const 
 
 void pd_authority_renewal(struct pd_authority *a, int64_t now_s, struct pd_renewal *out)
 {
-	struct pd_trust *t = pd_authority_get(a);
+	struct pd_ca_state *t = pd_authority_get(a);
 
 	*out = (struct pd_renewal){.percent = 100};
 	if (t->signer) {
@@ -207,7 +207,7 @@ void pd_authority_renewal(struct pd_authority *a, int64_t now_s, struct pd_renew
 		if (out->holders)
 			out->percent = 100.0 * (double)out->renewed / (double)out->holders;
 	}
-	pd_trust_unref(&t);
+	pd_ca_state_unref(&t);
 }
 
 // ---- issuing ---------------------------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ int64_t pd_authority_longest_ttl(struct pd_authority *a)
 	return atomic_load(&a->longest_ttl_s);
 }
 
-static enum pd_issue_fault sign(struct pd_authority *a, const struct pd_trust *t, const struct pd_issue *i,
+static enum pd_issue_fault sign(struct pd_authority *a, const struct pd_ca_state *t, const struct pd_issue *i,
 				struct pd_buf *leaf_pem, struct pd_buf *why)
 {
 	struct pd_leaf leaf = {.sans = i->sans, .n_sans = i->n_sans, .now_s = pd_wall_ns() / 1000000000};
@@ -267,7 +267,7 @@ static enum pd_issue_fault sign(struct pd_authority *a, const struct pd_trust *t
 static void issue(void *self, const struct pd_issue *i, pd_issue_done done, void *arg)
 {
 	struct pd_authority *a = self;
-	struct pd_trust *t = pd_authority_get(a);
+	struct pd_ca_state *t = pd_authority_get(a);
 	struct pd_buf leaf = {0}, why = {0};
 	enum pd_issue_fault fault = sign(a, t, i, &leaf, &why);
 
@@ -285,7 +285,7 @@ static void issue(void *self, const struct pd_issue *i, pd_issue_done done, void
 	}
 	pd_buf_free(&leaf);
 	pd_buf_free(&why);
-	pd_trust_unref(&t);
+	pd_ca_state_unref(&t);
 }
 
 void pd_authority_issuer(struct pd_authority *a, struct pd_issuer *out)

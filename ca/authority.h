@@ -14,7 +14,7 @@
 #define PD_HOLDERS_MAX (256u << 10) // holders of certificates that are counted; beyond it progress is an estimate
 
 // Immutable.
-struct pd_trust {
+struct pd_ca_state {
 	pd_ref ref;
 	uint64_t version;         // grows with each change
 	struct pd_signer *signer; // NULL: nothing can be signed yet
@@ -23,7 +23,7 @@ struct pd_trust {
 	char **chain;             // signer->chain as PEM, one each
 	size_t n_chain;
 };
-void pd_trust_unref(struct pd_trust **); // NULL is fine; clears
+void pd_ca_state_unref(struct pd_ca_state **); // NULL is fine; clears
 
 struct pd_authority;
 // Nothing can be signed until a source has published.
@@ -37,7 +37,7 @@ void pd_authority_publish(struct pd_authority *, struct pd_signer *, const struc
 // Further anchors to trust, besides the CA's own (mesh config `caCertificates`, a mounted root-cert.pem). Replaces earlier ones.
 void pd_authority_set_anchors(struct pd_authority *, const struct pd_certs *);
 // A reference; never NULL.
-struct pd_trust *pd_authority_get(struct pd_authority *);
+struct pd_ca_state *pd_authority_get(struct pd_authority *);
 // Calls fn after each change, on the thread that made it. For the life of the authority.
 void pd_authority_listen(struct pd_authority *, void (*fn)(void *arg), void *arg);
 

@@ -27,19 +27,19 @@ static double now_s(void)
 
 static double chain_end(void *arg)
 {
-	struct pd_trust *t = pd_authority_get(arg);
+	struct pd_ca_state *t = pd_authority_get(arg);
 	double end = t->signer ? (double)t->signer->chain_not_after : 0;
 
-	pd_trust_unref(&t);
+	pd_ca_state_unref(&t);
 	return end;
 }
 
 static double root_end(void *arg)
 {
-	struct pd_trust *t = pd_authority_get(arg);
+	struct pd_ca_state *t = pd_authority_get(arg);
 	double end = t->roots.v.n ? (double)pd_cert_not_after(t->roots.v.v[0]) : 0;
 
-	pd_trust_unref(&t);
+	pd_ca_state_unref(&t);
 	return end;
 }
 

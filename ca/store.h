@@ -1,6 +1,6 @@
 // Where a CA keeps its key: a small set of named values that is read and written as a whole, with optimistic locking.
 //
-// Two kinds: a file (here), and the Secret `istio-ca-secret` (whoever has a Kubernetes client fills the callbacks in).
+// Kinds: a file and memory (here), and the Secret `istio-ca-secret` (whoever has a Kubernetes client fills the callbacks in).
 #ifndef CA_STORE_H
 #define CA_STORE_H
 
@@ -44,5 +44,9 @@ struct pd_secret_store {
 // exist. What others may read is refused at load.
 void pd_file_store_init(struct pd_secret_store *, const char *path);
 void pd_file_store_free(struct pd_secret_store *);
+
+// Forgets everything at the end of the process.
+void pd_memory_store_init(struct pd_secret_store *);
+void pd_memory_store_free(struct pd_secret_store *);
 
 #endif

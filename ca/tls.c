@@ -74,7 +74,7 @@ static EVP_PKEY *new_key(const struct pd_signer *s)
 	return rsa ? pd_key_generate(PD_KEY_RSA, 2048) : pd_key_generate(PD_KEY_P256, 0);
 }
 
-static int sign_own(struct pd_tls *t, const struct pd_trust *trust, int64_t now_s, struct pd_buf *why)
+static int sign_own(struct pd_tls *t, const struct pd_ca_state *trust, int64_t now_s, struct pd_buf *why)
 {
 	struct pd_leaf leaf = {(const char *const *)t->names, t->n_names, t->ttl_s, now_s, false};
 	struct pd_buf cert = {0};
@@ -106,7 +106,7 @@ static int sign_own(struct pd_tls *t, const struct pd_trust *trust, int64_t now_
 	return rc;
 }
 
-static bool due(struct pd_tls *t, const struct pd_trust *trust, int64_t now_s)
+static bool due(struct pd_tls *t, const struct pd_ca_state *trust, int64_t now_s)
 {
 	bool yes;
 
@@ -119,13 +119,13 @@ static bool due(struct pd_tls *t, const struct pd_trust *trust, int64_t now_s)
 
 void pd_tls_refresh(struct pd_tls *t, int64_t now_s)
 {
-	struct pd_trust *trust = pd_authority_get(t->authority);
+	struct pd_ca_state *trust = pd_authority_get(t->authority);
 	struct pd_buf why = {0};
 
 	if (due(t, trust, now_s) && sign_own(t, trust, now_s, &why) != PD_OK)
 		pd_warn("tls", "the server's certificate cannot be renewed: %s", why.p);
 	pd_buf_free(&why);
-	pd_trust_unref(&trust);
+	pd_ca_state_unref(&trust);
 }
 
 // ---- files -----------------------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ static void files_changed(void *arg)
 
 // ---- grpc ------------------------------------------------------------------------------------------------------------------
 
-static void add_roots(const struct pd_tls *t, const struct pd_trust *trust, struct pd_buf *out)
+static void add_roots(const struct pd_tls *t, const struct pd_ca_state *trust, struct pd_buf *out)
 {
 	pd_buf_adds(out, trust->roots_pem);
 	pd_certs_to_pem(&t->file_roots, out);
@@ -222,7 +222,7 @@ static void add_roots(const struct pd_tls *t, const struct pd_trust *trust, stru
 static grpc_ssl_certificate_config_reload_status fetch(void *arg, grpc_ssl_server_certificate_config **out)
 {
 	struct pd_tls *t = arg;
-	struct pd_trust *trust = pd_authority_get(t->authority);
+	struct pd_ca_state *trust = pd_authority_get(t->authority);
 	grpc_ssl_pem_key_cert_pair pair;
 	struct pd_buf roots = {0};
 	bool changed;
@@ -238,7 +238,7 @@ static grpc_ssl_certificate_config_reload_status fetch(void *arg, grpc_ssl_serve
 	}
 	pthread_mutex_unlock(&t->mu);
 	pd_buf_free(&roots);
-	pd_trust_unref(&trust);
+	pd_ca_state_unref(&trust);
 	return changed ? GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW : GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
 }
 
@@ -306,7 +306,7 @@ static int open_files(struct pd_tls *t, const struct pd_tls_config *c, struct pd
 
 static int open_own(struct pd_tls *t, const struct pd_tls_config *c, struct pd_buf *why)
 {
-	struct pd_trust *trust = pd_authority_get(t->authority);
+	struct pd_ca_state *trust = pd_authority_get(t->authority);
 	int rc;
 
 	PD_ASSERT(c->n_names && c->n_names <= PD_TLS_NAMES_MAX);
@@ -314,7 +314,7 @@ static int open_own(struct pd_tls *t, const struct pd_tls_config *c, struct pd_b
 		t->names[t->n_names] = pd_xstrdup(c->names[t->n_names]);
 	t->ttl_s = c->ttl_s ? c->ttl_s : PD_TLS_TTL_S;
 	rc = sign_own(t, trust, pd_wall_ns() / 1000000000, why);
-	pd_trust_unref(&trust);
+	pd_ca_state_unref(&trust);
 	if (rc == PD_OK) {
 		PD_ASSERT(pthread_create(&t->thread, NULL, renew, t) == 0);
 		t->running = true;
