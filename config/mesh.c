@@ -1,6 +1,6 @@
 // Defaults and the user's document are merged as trees, before decoding: so a value that is given as zero or false overrides,
 // which a message could not tell from absence.
-#include "config/mesh.h"
+#include "config/mesh_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,6 @@
 #include "base/str.h"
 #include "config/semhash.h"
 #include "config/validate_impl.h"
-#include "config/yaml.h"
 
 // DefaultMeshConfig and DefaultProxyConfig of istiod.
 static const char defaults[] =
@@ -33,31 +32,9 @@ static const char defaults[] =
 	"\"proxyAdminPort\":15000,\"statusPort\":15020,\"discoveryAddress\":\"istiod.istio-system.svc:15012\","
 	"\"controlPlaneAuthPolicy\":\"MUTUAL_TLS\",\"statNameLength\":189}}";
 
-struct load {
-	struct pd_arena arena; // trees, texts
-	const char *origin;
-	struct pd_issues *issues;
-	bool failed;
-};
-
-static void report(struct load *l, enum pd_issue_severity severity, uint32_t line, const char *field,
-		   const char *reason)
-{
-	struct pd_issue i = {
-		.severity = severity,
-		.origin = pd_arena_printf(&l->arena, "%s:%u", l->origin, line ? line : 1),
-		.object = "MeshConfig",
-		.field = field,
-		.reason = reason,
-	};
-
-	l->failed |= severity == PD_ISSUE_ERROR;
-	pd_issues_add(l->issues, &i);
-}
-
 // ---- merging trees --------------------------------------------------------------------------------------------------
 
-static struct pd_json *node_copy(struct load *l, const struct pd_json *j)
+static struct pd_json *node_copy(struct mesh_load *l, const struct pd_json *j)
 {
 	struct pd_json *c = pd_json_null(&l->arena);
 
@@ -83,7 +60,7 @@ static void remove_member(struct pd_json *object, const char *key)
 }
 
 // Sets a member by its camelCase name. Of a oneof only the new member stays.
-static void override(struct load *l, struct pd_json *into, const struct pd_json *member,
+static void override(struct mesh_load *l, struct pd_json *into, const struct pd_json *member,
 		     const ProtobufCMessageDescriptor *d)
 {
 	const ProtobufCFieldDescriptor *f = pb_field_by_name(d, member->key, member->key_len);
@@ -98,14 +75,14 @@ static void override(struct load *l, struct pd_json *into, const struct pd_json 
 }
 
 // All members of `from`, one by one.
-static void override_all(struct load *l, struct pd_json *into, const struct pd_json *from,
+static void override_all(struct mesh_load *l, struct pd_json *into, const struct pd_json *from,
 			 const ProtobufCMessageDescriptor *d)
 {
 	for (const struct pd_json *m = from->first; m; m = m->next)
 		override(l, into, m, d);
 }
 
-static void merge_proxy_config(struct load *l, struct pd_json *into, const struct pd_json *from)
+static void merge_proxy_config(struct mesh_load *l, struct pd_json *into, const struct pd_json *from)
 {
 	struct pd_json *metadata = pd_json_get(into, "proxyMetadata"), *merged;
 	const struct pd_json *own;
@@ -121,7 +98,7 @@ static void merge_proxy_config(struct load *l, struct pd_json *into, const struc
 }
 
 // A provider replaces the one of its name, or comes behind.
-static void merge_providers(struct load *l, struct pd_json *into, const struct pd_json *from)
+static void merge_providers(struct mesh_load *l, struct pd_json *into, const struct pd_json *from)
 {
 	struct pd_json *merged = pd_json_array(&l->arena), *old = pd_json_get(into, "extensionProviders");
 
@@ -144,7 +121,7 @@ static void merge_providers(struct load *l, struct pd_json *into, const struct p
 	pd_json_set(&l->arena, into, "extensionProviders", merged);
 }
 
-static void merge(struct load *l, struct pd_json *into, const struct pd_json *from)
+static void merge(struct mesh_load *l, struct pd_json *into, const struct pd_json *from)
 {
 	const ProtobufCMessageDescriptor *d = &istio__mesh_config__descriptor;
 
@@ -166,48 +143,9 @@ static void merge(struct load *l, struct pd_json *into, const struct pd_json *fr
 	}
 }
 
-// ---- reading --------------------------------------------------------------------------------------------------------
+// ---- the message ----------------------------------------------------------------------------------------------------
 
-// The user's document, or NULL if it is empty.
-static struct pd_json *read_document(struct load *l, const char *text, size_t len)
-{
-	struct pd_yaml *y;
-	struct pd_yaml_error err;
-	struct pd_json *root = NULL;
-	uint32_t line;
-	int rc = pd_yaml_open(text, len, &y, &err);
-
-	if (rc) {
-		report(l, PD_ISSUE_ERROR, err.line, "", pd_arena_strdup(&l->arena, err.text));
-		return NULL;
-	}
-	rc = pd_yaml_next(y, &l->arena, &root, &line, &err);
-	pd_yaml_close(&y);
-	if (rc == PD_E_NOTFOUND)
-		return NULL;
-	if (rc)
-		report(l, PD_ISSUE_ERROR, err.line, "", pd_arena_strdup(&l->arena, err.text));
-	else if (root->type != PD_JSON_OBJECT)
-		report(l, PD_ISSUE_ERROR, line, "", "expected an object");
-	return root;
-}
-
-// Unknown fields are reported but do not refuse the document, as in istiod; all other mistakes do.
-static void check_document(struct load *l, const struct pd_json *root)
-{
-	struct pd_codec c = {.arena = &l->arena, .policy = PD_CODEC_STRICT};
-	void *ignored;
-
-	if (pd_codec_decode(&c, root, &istio__mesh_config__descriptor, &ignored) == PD_OK)
-		return;
-	for (uint32_t i = 0; i < c.n_errors; i++)
-		report(l, pd_has_prefix(c.errors[i].reason, "unknown field") ? PD_ISSUE_WARNING : PD_ISSUE_ERROR,
-		       c.errors[i].line, c.errors[i].path, c.errors[i].reason);
-	if (c.errors_dropped)
-		report(l, PD_ISSUE_ERROR, 0, "", "too many errors");
-}
-
-static void check_values(struct load *l, const Istio__MeshConfig *m)
+static void check_values(struct mesh_load *l, const Istio__MeshConfig *m)
 {
 	struct pd_validation v = {.arena = &l->arena};
 
@@ -231,17 +169,18 @@ static void check_values(struct load *l, const Istio__MeshConfig *m)
 			}
 	}
 	for (size_t i = 0; i < v.found.n; i++)
-		report(l, v.found.v[i].severity, 0, v.found.v[i].field, v.found.v[i].reason);
+		pd_mesh_report(l, v.found.v[i].severity, 0, v.found.v[i].field, v.found.v[i].reason);
 }
 
 static void mesh_release(struct pd_obj *obj)
 {
 	struct pd_arena arena = ((struct pd_mesh *)obj)->arena;
 
+	pd_obj_unref(((struct pd_mesh *)obj)->networks);
 	pd_arena_free(&arena);
 }
 
-static struct pd_mesh *mesh_new(struct load *l, const struct pd_json *root)
+static struct pd_mesh *mesh_new(struct mesh_load *l, const struct pd_json *root)
 {
 	struct pd_arena arena = {0};
 	struct pd_codec c = {.arena = &arena, .policy = PD_CODEC_LENIENT};
@@ -250,7 +189,7 @@ static struct pd_mesh *mesh_new(struct load *l, const struct pd_json *root)
 
 	if (pd_codec_decode(&c, root, &istio__mesh_config__descriptor, &config) != PD_OK) {
 		for (uint32_t i = 0; i < c.n_errors; i++)
-			report(l, PD_ISSUE_ERROR, c.errors[i].line, c.errors[i].path, c.errors[i].reason);
+			pd_mesh_report(l, PD_ISSUE_ERROR, c.errors[i].line, c.errors[i].path, c.errors[i].reason);
 		pd_arena_free(&arena);
 		return NULL;
 	}
@@ -267,14 +206,14 @@ static struct pd_mesh *mesh_new(struct load *l, const struct pd_json *root)
 
 int pd_mesh_parse(const char *text, size_t len, const char *origin, struct pd_issues *issues, struct pd_mesh **out)
 {
-	struct load l = {.origin = origin, .issues = issues};
+	struct mesh_load l = {.origin = origin, .object = "MeshConfig", .issues = issues};
 	struct pd_json *root, *merged;
 	struct pd_mesh *mesh = NULL;
 
 	PD_ASSERT(pd_json_parse(&l.arena, defaults, strlen(defaults), &merged, NULL) == PD_OK);
-	root = read_document(&l, text, len);
+	root = pd_mesh_read(&l, text, len);
 	if (root && !l.failed)
-		check_document(&l, root);
+		pd_mesh_check(&l, root, &istio__mesh_config__descriptor);
 	if (root && !l.failed)
 		merge(&l, merged, root);
 	if (!l.failed)

@@ -1,4 +1,4 @@
-// Following the mesh configuration's file. Its folder is watched, not the file: renames into place and swaps of a ConfigMap's
+// Following a file of the mesh configuration. Its folder is watched, not the file: renames into place and swaps of a ConfigMap's
 // "..data" are events of the folder. Once a second the file itself is looked at too: the folder may not be there yet, and a
 // link may lead elsewhere without an event.
 #include <errno.h>
@@ -20,31 +20,23 @@
 
 struct pd_mesh_file {
 	char *path, *folder;
+	enum pd_mesh_part part;
+	struct pd_mesh_input *input;
 	struct pd_issues *issues;
-	void (*changed)(struct pd_mesh *, void *);
-	void *arg;
 	int inotify, stop;
 	pthread_t thread;
 	struct stat seen, polled; // what was read, and what the last look saw
 	bool exists, missing;     // a version was read; its absence was reported
 	uint64_t text_hash;       // of what was read
-	uint64_t hash;            // of the version in force
 };
-
-static void deliver(struct pd_mesh_file *f, struct pd_mesh *mesh)
-{
-	if (mesh->hash == f->hash) {
-		pd_obj_unref(mesh);
-		return;
-	}
-	f->hash = mesh->hash;
-	f->changed(mesh, f->arg);
-}
 
 static void report(struct pd_mesh_file *f, const char *reason)
 {
 	char *origin = pd_xasprintf("%s:1", f->path);
-	struct pd_issue i = {.severity = PD_ISSUE_ERROR, .origin = origin, .object = "MeshConfig", .reason = reason};
+	struct pd_issue i = {.severity = PD_ISSUE_ERROR,
+			     .origin = origin,
+			     .object = f->part == PD_MESH_CONFIG ? "MeshConfig" : "MeshNetworks",
+			     .reason = reason};
 
 	pd_issues_add(f->issues, &i);
 	free(origin);
@@ -53,7 +45,6 @@ static void report(struct pd_mesh_file *f, const char *reason)
 // Reads the file; a new good version is delivered. False: it is not there.
 static bool load(struct pd_mesh_file *f)
 {
-	struct pd_mesh *mesh;
 	size_t len;
 	char *text;
 	int rc = pd_file_read(f->path, PD_MESH_MAX_BYTES, &text, &len, &f->seen);
@@ -73,8 +64,7 @@ static bool load(struct pd_mesh_file *f)
 	f->missing = false;
 	f->text_hash = pd_hash(text, len);
 	pd_issues_clear(f->issues, f->path);
-	if (pd_mesh_parse(text, len, f->path, f->issues, &mesh) == PD_OK)
-		deliver(f, mesh);
+	pd_mesh_input_text(f->input, f->part, PD_MESH_FROM_FILE, text, len, f->path);
 	free(text);
 	return true;
 }
@@ -170,37 +160,25 @@ static void file_free(struct pd_mesh_file *f)
 	free(f);
 }
 
-// The first version: the file's, or the defaults if there is none or it is bad.
-static void load_first(struct pd_mesh_file *f)
-{
-	struct pd_mesh *mesh;
-
-	watch(f);
-	if (!load(f))
-		pd_info("config", "%s is not there: the mesh configuration has its defaults", f->path);
-	if (f->hash)
-		return;
-	PD_ASSERT(pd_mesh_parse("", 0, "defaults", f->issues, &mesh) == PD_OK);
-	deliver(f, mesh);
-}
-
-int pd_mesh_file_start(const char *path, struct pd_issues *issues, void (*changed)(struct pd_mesh *, void *), void *arg,
+int pd_mesh_file_start(const char *path, enum pd_mesh_part part, struct pd_mesh_input *input, struct pd_issues *issues,
 		       struct pd_mesh_file **out)
 {
 	struct pd_mesh_file *f = pd_xcalloc(1, sizeof(*f));
 
 	f->path = pd_xstrdup(path);
 	f->folder = folder_of(path);
+	f->part = part;
+	f->input = input;
 	f->issues = issues;
-	f->changed = changed;
-	f->arg = arg;
 	f->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	f->stop = eventfd(0, EFD_CLOEXEC);
 	if (f->inotify < 0 || f->stop < 0) {
 		file_free(f);
 		return PD_E_IO;
 	}
-	load_first(f);
+	watch(f);
+	if (!load(f))
+		pd_info("config", "%s is not there", f->path);
 	if (pthread_create(&f->thread, NULL, follow, f)) {
 		file_free(f);
 		errno = EAGAIN;

@@ -200,7 +200,7 @@ struct pd_accounts {
 struct pd_network_gateway {
 	const char *network, *cluster, *address; // interned; an IP address
 	uint32_t port;
-	const struct pd_object *source; // one reference
+	const struct pd_object *source; // the Service, one reference; NULL: meshNetworks
 };
 struct pd_networks {
 	struct pd_obj obj;

@@ -33,7 +33,8 @@ struct daemon {
 	struct pd_xds *xds;
 	struct pd_control *control;
 	struct pd_dir_source *dir;
-	struct pd_mesh_file *mesh;
+	struct pd_mesh_input *mesh;
+	struct pd_mesh_file *mesh_config, *mesh_networks;
 	struct pd_http *http, *monitoring;
 	struct debug_sources debug;
 };
@@ -160,14 +161,33 @@ static void make_engine(struct daemon *d)
 	d->debug = (struct debug_sources){d->engine, d->xds, d->issues};
 }
 
+static int follow_mesh(struct daemon *d, const char *flag, const char *path, enum pd_mesh_part part,
+		       struct pd_mesh_file **out, struct pd_buf *err)
+{
+	int rc = pd_mesh_file_start(path, part, d->mesh, d->issues, out);
+	if (rc != PD_OK)
+		pd_buf_printf(err, "--%s %s: %s", flag, path, pd_strerror(rc));
+	return rc;
+}
+
+static int start_mesh(struct daemon *d, struct pd_buf *err)
+{
+	const struct options *o = &d->options;
+	d->mesh = pd_mesh_input_new(d->issues, mesh_changed, d);
+	int rc = follow_mesh(d, "meshConfig", o->mesh_config, PD_MESH_CONFIG, &d->mesh_config, err);
+	if (rc == PD_OK)
+		rc = follow_mesh(d, "networksConfig", o->networks_config, PD_MESH_NETWORKS, &d->mesh_networks, err);
+	if (rc == PD_OK)
+		pd_mesh_input_ready(d->mesh);
+	return rc;
+}
+
 static int start_sources(struct daemon *d, struct pd_buf *err)
 {
 	const struct options *o = &d->options;
-	int rc = pd_mesh_file_start(o->mesh_config, d->issues, mesh_changed, d, &d->mesh);
-	if (rc != PD_OK) {
-		pd_buf_printf(err, "--meshConfig %s: %s", o->mesh_config, pd_strerror(rc));
+	int rc = start_mesh(d, err);
+	if (rc != PD_OK)
 		return rc;
-	}
 	pd_control_start(d->control);
 	const struct pd_dir_config cfg = {.path = o->config_dir,
 					  .cluster = o->settings.cluster,
@@ -206,7 +226,9 @@ static int start(struct daemon *d, struct pd_buf *err)
 static void stop(struct daemon *d)
 {
 	pd_dir_source_stop(&d->dir);
-	pd_mesh_file_stop(&d->mesh);
+	pd_mesh_file_stop(&d->mesh_config);
+	pd_mesh_file_stop(&d->mesh_networks);
+	pd_mesh_input_free(&d->mesh);
 	pd_http_free(&d->http);
 	pd_http_free(&d->monitoring);
 	pd_control_free(&d->control);

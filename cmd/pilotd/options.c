@@ -34,6 +34,8 @@ static enum options_result parse_flags(struct options *o, int argc, char **argv)
 		STRING("monitoringAddr", monitoring_addr, ":15014", "metrics and debug pages"),
 		STRING("configDir", config_dir, "", "folder of YAML and JSON files to take configuration from"),
 		STRING("meshConfig", mesh_config, "./etc/istio/config/mesh", "file with the mesh configuration"),
+		STRING("networksConfig", networks_config, "./etc/istio/config/meshNetworks",
+		       "file with the networks of the mesh"),
 		STRING("domain", domain, "cluster.local", "DNS domain suffix of the cluster"),
 		STRING("clusterID", cluster, "",
 		       "name of the cluster; default: environment CLUSTER_ID, else Kubernetes"),

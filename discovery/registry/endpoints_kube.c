@@ -75,7 +75,7 @@ static struct pd_workload *workload_at(struct reg_pass *p, const struct pd_objec
 		if (posting->v[i]->key.ns == slice->key.ns && posting->v[i]->key.cluster == slice->key.cluster &&
 		    pd_reg_pod_serves(posting->v[i]))
 			return pd_reg_workload_of_pod(p, posting->v[i]);
-	return pd_reg_workload_bare(p, slice->key.cluster);
+	return pd_reg_workload_bare(p, slice->key.cluster, ip);
 }
 
 // NULL: the endpoint names a Pod that is not known (yet). Without its labels and identity nobody may talk to it.

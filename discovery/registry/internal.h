@@ -26,7 +26,7 @@
 
 struct reg_cluster {
 	const char *name;         // interned
-	const char *network;      // interned: label of the cluster's system namespace; "" if none
+	const char *network;      // interned: label of the cluster's system namespace, or fromRegistry; "" if none
 	struct pd_workload *bare; // what is known of an address without Pod; one reference, or NULL until asked for
 };
 
@@ -40,7 +40,8 @@ struct pd_registry {
 	uint64_t mesh_hash;
 	const char *trust_domain, *root_ns; // interned
 	size_t n_default_export;
-	const char **default_export; // interned; defaultServiceExportTo
+	const char **default_export;       // interned; defaultServiceExportTo
+	struct pd_mesh_networks *networks; // NULL if none; one reference
 
 	struct pd_arena scratch; // of one pass
 	struct pd_arena tmp;     // of one record
@@ -71,6 +72,8 @@ void *pd_reg_get(const struct pd_registry *r, enum pd_derived_index index, const
 // Takes the reference `value`; NULL removes. A token is appended if `announce`.
 void pd_reg_put(struct reg_pass *p, enum pd_derived_index index, const char *key, void *value, bool announce);
 const struct reg_cluster *pd_reg_cluster(struct pd_registry *r, const char *name); // added if it is new
+// The network of an address in a cluster, as far as neither a Pod nor an entry tells another; "" if unknown.
+const char *pd_reg_network(const struct pd_registry *r, const struct reg_cluster *c, const char *address);
 // Which records an entry of the map holds is known by their release functions.
 void pd_reg_service_list_release(struct pd_obj *o);
 void pd_reg_endpoints_release(struct pd_obj *o);
@@ -166,7 +169,7 @@ struct pd_workload *pd_reg_workload_of_pod(struct reg_pass *p, const struct pd_o
 struct pd_workload *pd_reg_workload_of_entry(struct reg_pass *p, const struct pd_object *entry);
 struct pd_workload *pd_reg_workload_of_inline(struct reg_pass *p, const struct pd_object *se, size_t i);
 struct pd_workload *pd_reg_workload_of_host(struct reg_pass *p, const struct pd_object *se);
-struct pd_workload *pd_reg_workload_bare(struct reg_pass *p, const char *cluster);
+struct pd_workload *pd_reg_workload_bare(struct reg_pass *p, const char *cluster, const char *address);
 void pd_reg_update_workload(struct reg_pass *p, const char *ip);
 // Ready, not finished, not being deleted.
 bool pd_reg_pod_serves(const struct pd_object *pod);

@@ -25,9 +25,7 @@ static void add(struct reg_pass *p, struct draft *d, const struct pd_network_gat
 	if (pd_is_ip(address))
 		pd_vec_push_a(&p->r->tmp, &d->v, g);
 	else if (!pd_empty(address))
-		pd_warn("registry", "%s %s/%s: gateway address %s of network %s is no IP address: left out",
-			pd_object_kind_name(g.source->key.kind), g.source->key.ns, g.source->key.name, address,
-			g.network);
+		pd_warn("registry", "gateway address %s of network %s is no IP address: left out", address, g.network);
 }
 
 // The annotation is a JSON object of node labels; without any, all nodes count.
@@ -120,6 +118,72 @@ static void add_labelled_service(struct reg_pass *p, struct draft *d, const stru
 	add_service(p, d, &g);
 }
 
+// ---- meshNetworks ------------------------------------------------------------------------------------------------------------
+
+static const struct pd_object *named_service(struct reg_pass *p, const char *cluster, const char *host)
+{
+	const char *name, *ns;
+	const struct pd_object *o = NULL;
+
+	if (pd_reg_kube_name(p->r, p->a, host, &name, &ns))
+		o = pd_config_get(p->snap, PD_KIND_SERVICE, cluster, ns, name);
+	return o && pd_empty(pd_object_label(o, LABEL_NETWORK)) ? o : NULL; // its label goes before
+}
+
+// A gateway by the name of a Service: in the clusters that the network is `fromRegistry` of.
+static void add_named(struct reg_pass *p, struct draft *d, const char *network,
+		      const Istio__Network__IstioNetworkGateway *configured)
+{
+	for (size_t i = 0; i < p->r->clusters.n; i++) {
+		const char *cluster = p->r->clusters.v[i].name;
+		const struct pd_object *o = named_service(p, cluster, configured->registry_service_name);
+
+		if (o && pd_streq(pd_mesh_networks_of_registry(p->r->networks, cluster), network))
+			add_service(p, d,
+				    &(struct pd_network_gateway){.network = network,
+								 .cluster = cluster,
+								 .port = configured->port,
+								 .source = o});
+	}
+}
+
+static void add_configured(struct reg_pass *p, struct draft *d)
+{
+	const Istio__MeshNetworks *m = p->r->networks ? p->r->networks->config : NULL;
+
+	for (size_t i = 0; m && i < m->n_networks; i++)
+		for (size_t k = 0; m->networks[i]->value && k < m->networks[i]->value->n_gateways; k++) {
+			const Istio__Network__IstioNetworkGateway *g = m->networks[i]->value->gateways[k];
+
+			if (g->gw_case == ISTIO__NETWORK__ISTIO_NETWORK_GATEWAY__GW_ADDRESS)
+				add(p, d,
+				    &(struct pd_network_gateway){.network = m->networks[i]->key,
+								 .cluster = "",
+								 .port = g->port},
+				    g->address);
+			else
+				add_named(p, d, m->networks[i]->key, g);
+		}
+}
+
+// Whether a gateway is configured by the name of this Service.
+static bool is_named(const struct reg_pass *p, const struct pd_object *o)
+{
+	const Istio__MeshNetworks *m = p->r->networks ? p->r->networks->config : NULL;
+	const char *name, *ns;
+
+	for (size_t i = 0; m && i < m->n_networks; i++)
+		for (size_t k = 0; m->networks[i]->value && k < m->networks[i]->value->n_gateways; k++) {
+			const Istio__Network__IstioNetworkGateway *g = m->networks[i]->value->gateways[k];
+
+			if (g->gw_case == ISTIO__NETWORK__ISTIO_NETWORK_GATEWAY__GW_REGISTRY_SERVICE_NAME &&
+			    pd_reg_kube_name(p->r, p->a, g->registry_service_name, &name, &ns) &&
+			    pd_streq(name, o->key.name) && pd_streq(ns, o->key.ns))
+				return true;
+		}
+	return false;
+}
+
 // ---- the record -----------------------------------------------------------------------------------------------------------
 
 static int cmp_gateway(const void *x, const void *y)
@@ -193,7 +257,7 @@ static struct pd_networks *record_of(const struct draft *d)
 			.cluster = pd_intern(g->cluster),
 			.address = pd_intern(g->address),
 			.port = g->port,
-			.source = pd_obj_ref((struct pd_object *)g->source),
+			.source = g->source ? pd_obj_ref((struct pd_object *)g->source) : NULL,
 		};
 	}
 	n->weight_scale = scale_of(n);
@@ -216,6 +280,7 @@ void pd_reg_update_networks(struct reg_pass *p)
 	struct draft d = {0};
 	struct pd_networks *now;
 
+	add_configured(p, &d);
 	for (size_t i = 0; i < services->n; i++)
 		add_labelled_service(p, &d, services->v[i]);
 	pd_sort(d.v.v, d.v.n, sizeof(d.v.v[0]), cmp_gateway);
@@ -227,6 +292,6 @@ void pd_reg_update_networks(struct reg_pass *p)
 bool pd_reg_shapes_networks(struct reg_pass *p, const struct pd_object *o)
 {
 	if (o->key.kind == PD_KIND_NODE) // rare, and only some mesh needs it
-		return pd_config_posting(p->snap, PD_IX_NETWORK_GATEWAY, "")->n > 0;
-	return o->key.kind == PD_KIND_SERVICE && !pd_empty(pd_object_label(o, LABEL_NETWORK));
+		return p->r->networks || pd_config_posting(p->snap, PD_IX_NETWORK_GATEWAY, "")->n > 0;
+	return o->key.kind == PD_KIND_SERVICE && (!pd_empty(pd_object_label(o, LABEL_NETWORK)) || is_named(p, o));
 }

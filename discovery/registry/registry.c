@@ -19,6 +19,7 @@ static void drop_mesh(struct pd_registry *r)
 	pd_unintern(r->root_ns);
 	pd_reg_strings_drop(r->default_export, r->n_default_export);
 	free(r->default_export);
+	pd_obj_unref(r->networks);
 }
 
 void pd_registry_free(struct pd_registry **reg)
@@ -190,6 +191,11 @@ static bool equal_export(const struct pd_registry *r, const Istio__MeshConfig *m
 	return true;
 }
 
+static bool equal_networks(const struct pd_mesh_networks *a, const struct pd_mesh_networks *b)
+{
+	return (a ? a->hash : 0) == (b ? b->hash : 0);
+}
+
 // True if something that shapes records is different now.
 static bool take_mesh(struct reg_pass *p, const struct pd_mesh *mesh)
 {
@@ -200,7 +206,7 @@ static bool take_mesh(struct reg_pass *p, const struct pd_mesh *mesh)
 		announce(p, pd_token_make(PD_IX_MESH, ""));
 	r->mesh_hash = mesh->hash;
 	if (r->primed && pd_streq(r->trust_domain, mesh->trust_domain) && pd_streq(r->root_ns, mesh->root_namespace) &&
-	    equal_export(r, m))
+	    equal_export(r, m) && equal_networks(r->networks, mesh->networks))
 		return false;
 	drop_mesh(r);
 	r->trust_domain = pd_intern(mesh->trust_domain);
@@ -209,10 +215,17 @@ static bool take_mesh(struct reg_pass *p, const struct pd_mesh *mesh)
 	r->default_export = pd_xcalloc(r->n_default_export, sizeof(char *));
 	for (size_t i = 0; i < r->n_default_export; i++)
 		r->default_export[i] = pd_intern(m->default_service_export_to[i]);
+	r->networks = mesh->networks ? pd_obj_ref(mesh->networks) : NULL;
+	p->networks = true;
 	return true;
 }
 
-// Everything in a cluster lies in the network that its system namespace names. True if one changed.
+const char *pd_reg_network(const struct pd_registry *r, const struct reg_cluster *c, const char *address)
+{
+	return *c->network ? c->network : pd_mesh_networks_of(r->networks, pd_or(address, ""));
+}
+
+// Everything in a cluster lies in the network that its system namespace or fromRegistry names. True if one changed.
 static bool take_networks(struct reg_pass *p)
 {
 	bool changed = false;
@@ -222,6 +235,8 @@ static bool take_networks(struct reg_pass *p)
 		const struct pd_object *ns = pd_config_get(p->snap, PD_KIND_NAMESPACE, c->name, "", p->r->root_ns);
 		const char *network = ns ? pd_or(pd_object_label(ns, "topology.istio.io/network"), "") : "";
 
+		if (!*network)
+			network = pd_mesh_networks_of_registry(p->r->networks, c->name);
 		if (pd_streq(c->network, network))
 			continue;
 		pd_unintern(c->network);
@@ -248,7 +263,8 @@ static bool take_facts(struct reg_pass *p, const struct pd_changeset *changes, c
 		if (o)
 			pd_reg_cluster(p->r, o->key.cluster);
 	}
-	everything |= take_networks(p);
+	if (take_networks(p))
+		everything = p->networks = true;
 	p->r->primed = true;
 	return everything;
 }
@@ -259,7 +275,6 @@ void pd_registry_apply(struct pd_registry *r, const struct pd_config_snap *snap,
 	struct reg_pass p = {.r = r, .snap = snap, .tokens = tokens, .a = &r->scratch};
 	bool first = !r->primed;
 
-	p.networks = first;
 	if (take_facts(&p, changes, mesh))
 		pd_reg_touch_all(&p);
 	for (size_t i = 0; i < changes->items.n && !first; i++)

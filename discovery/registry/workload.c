@@ -234,6 +234,15 @@ static void add_ips(struct pd_arena *a, struct draft *d, const K8s__PodStatus *s
 			v[d->n_ips++] = s->podips[i]->ip;
 }
 
+static const char *primary_ip(const K8s__Pod *p)
+{
+	if (!p->status)
+		return "";
+	if (!pd_empty(p->status->podip) || !p->status->n_podips)
+		return pd_or(p->status->podip, "");
+	return pd_or(p->status->podips[0]->ip, "");
+}
+
 static struct pd_workload *build_pod(struct reg_pass *p, const struct pd_object *o)
 {
 	static const K8s__PodSpec no_spec = K8S__POD_SPEC__INIT;
@@ -263,7 +272,7 @@ static struct pd_workload *build_pod(struct reg_pass *p, const struct pd_object 
 	}
 	add_ips(a, &d, pod->status);
 	add_canonical(&d);
-	add_topology(a, &d, cluster->network);
+	add_topology(a, &d, pd_reg_network(p->r, cluster, primary_ip(pod)));
 	d.w.network = pd_or(pd_reg_labels_get(&d.labels, "topology.istio.io/network"), "");
 	return finish(&d);
 }
@@ -284,15 +293,6 @@ bool pd_reg_pod_serves(const struct pd_object *o)
 		if (pd_streq(p->status->conditions[i]->type, "Ready"))
 			return pd_streq(p->status->conditions[i]->status, "True");
 	return false;
-}
-
-static const char *primary_ip(const K8s__Pod *p)
-{
-	if (!p->status)
-		return "";
-	if (!pd_empty(p->status->podip) || !p->status->n_podips)
-		return pd_or(p->status->podip, "");
-	return pd_or(p->status->podips[0]->ip, "");
 }
 
 // The record filed under `ip`, if it is that of `o`; one more reference.
@@ -378,17 +378,25 @@ struct pd_workload *pd_reg_workload_of_host(struct reg_pass *p, const struct pd_
 	return finish(&d);
 }
 
-struct pd_workload *pd_reg_workload_bare(struct reg_pass *p, const char *name)
+static struct pd_workload *build_bare(struct reg_pass *p, const char *cluster, const char *network)
+{
+	struct draft d = {.w = {.cluster = cluster, .network = network}};
+
+	add_canonical(&d);
+	add_topology(&p->r->tmp, &d, network);
+	return finish(&d);
+}
+
+// One record for all addresses of a cluster, unless it is their ranges that tell their networks.
+struct pd_workload *pd_reg_workload_bare(struct reg_pass *p, const char *name, const char *address)
 {
 	struct reg_cluster *c = (struct reg_cluster *)pd_reg_cluster(p->r, name);
+	const char *network = pd_reg_network(p->r, c, address);
 
-	if (!c->bare) {
-		struct draft d = {.w = {.cluster = name, .network = c->network}};
-
-		add_canonical(&d);
-		add_topology(&p->r->tmp, &d, c->network);
-		c->bare = finish(&d);
-	}
+	if (!pd_streq(network, c->network))
+		return build_bare(p, name, network);
+	if (!c->bare)
+		c->bare = build_bare(p, name, network);
 	return pd_obj_ref(c->bare);
 }
 

@@ -249,13 +249,15 @@ static const char *at(const char *name)
 
 static void test_file(void **state)
 {
+	struct pd_mesh_input *in = pd_mesh_input_new(issues, changed, NULL);
 	struct pd_mesh_file *f;
 	char command[64];
 
 	(void)state;
 	pd_issues_clear(issues, "mesh");
 	assert_non_null(mkdtemp(dir));
-	assert_int_equal(pd_mesh_file_start(at("conf/mesh"), issues, changed, NULL, &f), PD_OK);
+	assert_int_equal(pd_mesh_file_start(at("conf/mesh"), PD_MESH_CONFIG, in, issues, &f), PD_OK);
+	pd_mesh_input_ready(in);
 	expect_version(1, "cluster.local"); // neither folder nor file
 	mkdir(at("conf"), 0755);
 	put(dir, "conf/mesh", "trustDomain: one\n");
@@ -292,6 +294,7 @@ static void test_file(void **state)
 	expect_version(6, "five");
 	pd_mesh_file_stop(&f);
 	assert_null(f);
+	pd_mesh_input_free(&in);
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	assert_int_equal(system(command), 0);
 }

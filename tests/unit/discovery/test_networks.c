@@ -23,6 +23,20 @@
 	"{apiVersion: v1, kind: Node, metadata: {name: " name ", labels: {" labels "}}, status: {addresses: "          \
 	"[{type: InternalIP, address: 192.168.0.1}, " address "]}}\n---\n"
 
+#define NAME "outbound|80||web.prod.svc.cluster.local"
+#define POD(name, ip, labels)                                                                                          \
+	"{apiVersion: v1, kind: Pod, metadata: {name: " name ", namespace: prod, labels: {app: web, " labels           \
+	"}}, spec: {nodeName: n1}, status: {phase: Running, podIP: " ip ", podIPs: [{ip: " ip "}]}}\n---\n"
+#define ENDPOINT(ip, pod) "{addresses: [" ip "], targetRef: {kind: Pod, name: " pod ", namespace: prod}}"
+#define MTLS "security.istio.io/tlsMode: istio"
+#define SERVICE                                                                                                        \
+	"{apiVersion: v1, kind: Service, metadata: {name: web, namespace: prod}, "                                     \
+	"spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80}]}}\n---\n"
+#define SLICE(endpoints)                                                                                               \
+	"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, "                                                      \
+	"metadata: {name: web-1, namespace: prod, labels: {kubernetes.io/service-name: web}}, "                        \
+	"addressType: IPv4, ports: [{name: http, port: 8080}], endpoints: [" endpoints "]}\n---\n"
+
 // "net2 Kubernetes 1.2.3.4:15443" for each gateway, one a line, after the scale.
 static void expect(const struct world *w, const char *want)
 {
@@ -102,21 +116,71 @@ static void test_scale(void **state)
 		  "net3 remote 10.0.0.6:15443\nnet3 remote 10.0.0.7:15443\n");
 }
 
-// ---- endpoints -------------------------------------------------------------------------------------------------------------
+static void set_networks(struct world *w, const char *text)
+{
+	pd_obj_unref(w->mesh.networks);
+	w->mesh.networks = NULL;
+	if (*text)
+		assert_int_equal(pd_mesh_networks_parse(text, strlen(text), "networks", w->issues, &w->mesh.networks),
+				 PD_OK);
+	world_mesh_changed(w);
+}
 
-#define NAME "outbound|80||web.prod.svc.cluster.local"
-#define POD(name, ip, labels)                                                                                          \
-	"{apiVersion: v1, kind: Pod, metadata: {name: " name ", namespace: prod, labels: {app: web, " labels           \
-	"}}, spec: {nodeName: n1}, status: {phase: Running, podIP: " ip ", podIPs: [{ip: " ip "}]}}\n---\n"
-#define ENDPOINT(ip, pod) "{addresses: [" ip "], targetRef: {kind: Pod, name: " pod ", namespace: prod}}"
-#define MTLS "security.istio.io/tlsMode: istio"
-#define SERVICE                                                                                                        \
-	"{apiVersion: v1, kind: Service, metadata: {name: web, namespace: prod}, "                                     \
-	"spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80}]}}\n---\n"
-#define SLICE(endpoints)                                                                                               \
-	"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, "                                                      \
-	"metadata: {name: web-1, namespace: prod, labels: {kubernetes.io/service-name: web}}, "                        \
-	"addressType: IPv4, ports: [{name: http, port: 8080}], endpoints: [" endpoints "]}\n---\n"
+static void test_configured(void **state)
+{
+	struct world *w = *state;
+
+	world_apply(w, BALANCED("a", "", "{ip: 203.0.113.1}")
+			       BALANCED("b", "topology.istio.io/network: net9", "{ip: 203.0.113.2}"));
+	set_networks(w,
+		     "networks:\n"
+		     "  net1: {endpoints: [{fromRegistry: Kubernetes}], gateways: [\n"
+		     "    {registryServiceName: a.istio-system.svc.cluster.local, port: 443},\n"
+		     "    {registryServiceName: b.istio-system.svc.cluster.local, port: 443}]}\n"
+		     "  net2: {gateways: [{address: 198.51.100.7, port: 15443}, {address: gw.example.com, port: 1}]}\n"
+		     "  net3: {gateways: [{registryServiceName: a.istio-system.svc.cluster.local, port: 443}]}\n");
+	expect(w, "x1\nnet1 Kubernetes 203.0.113.1:443\nnet2  198.51.100.7:15443\nnet9 Kubernetes 203.0.113.2:15443\n");
+	world_apply(w, BALANCED("a", "", "{ip: 203.0.113.3}"));
+	expect(w, "x1\nnet1 Kubernetes 203.0.113.3:443\nnet2  198.51.100.7:15443\nnet9 Kubernetes 203.0.113.2:15443\n");
+	set_networks(w, "");
+	expect(w, "x1\nnet9 Kubernetes 203.0.113.2:15443\n");
+}
+
+static const char *network_of(struct world *w, size_t i)
+{
+	const struct pd_endpoints *e = world_endpoints(w, "web.prod.svc.cluster.local");
+
+	assert_true(i < e->n);
+	return e->v[i].workload->network;
+}
+
+// The label of the Pod, then the system namespace or the whole cluster, then the address.
+static void test_network_of_endpoints(void **state)
+{
+	struct world *w = *state;
+
+	world_apply(w, SERVICE POD("p1", "10.1.0.1", "topology.istio.io/network: own") POD("p2", "10.2.0.1", "v: a")
+			       SLICE(ENDPOINT("10.1.0.1", "p1") ", " ENDPOINT("10.2.0.1", "p2") ", {addresses: "
+												"[10.3.0.1]}"));
+	set_networks(w, "networks: {two: {endpoints: [{fromCidr: 10.2.0.0/16}]}, three: {endpoints: [{fromCidr: "
+			"10.3.0.0/16}]}}");
+	assert_string_equal(network_of(w, 0), "own");
+	assert_string_equal(network_of(w, 1), "two");
+	assert_string_equal(network_of(w, 2), "three");
+	set_networks(w, "networks: {two: {endpoints: [{fromRegistry: Kubernetes}]}, three: {endpoints: [{fromCidr: "
+			"10.3.0.0/16}]}}");
+	assert_string_equal(network_of(w, 0), "own");
+	assert_string_equal(network_of(w, 1), "two");
+	assert_string_equal(network_of(w, 2), "two");
+	world_apply(w, "{apiVersion: v1, kind: Namespace, metadata: {name: istio-system, labels: "
+		       "{topology.istio.io/network: sys}}}");
+	assert_string_equal(network_of(w, 1), "sys");
+	assert_string_equal(network_of(w, 2), "sys");
+	set_networks(w, "");
+	assert_string_equal(network_of(w, 2), "sys");
+}
+
+// ---- endpoints -------------------------------------------------------------------------------------------------------------
 
 static const char world[] = SERVICE POD("p1", "10.1.0.1", "topology.istio.io/network: net1, " MTLS)
 	POD("p2", "10.2.0.1", "topology.istio.io/network: net2, " MTLS) POD("p3", "10.2.0.2",
@@ -199,6 +263,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_load_balancers, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_node_ports, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_scale, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_configured, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_network_of_endpoints, world_setup, world_teardown),
 		cmocka_unit_test_teardown(test_split_horizon, teardown),
 		cmocka_unit_test_teardown(test_one_network, teardown),
 		cmocka_unit_test_teardown(test_gateway_endpoint, teardown),
