@@ -1,9 +1,22 @@
 #include "ca/auth.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/str.h"
+#include "ca/spiffe.h"
+
+#define ACCOUNT_PREFIX "system:serviceaccount:"
+
+static struct pd_metric metrics[] = {
+	{.name = "pilotd_authentication_refused_total",
+	 .help = "Credentials that an authenticator did not accept, by authenticator and reason.",
+	 .type = PD_COUNTER,
+	 .labels = {"authenticator", "reason"}},
+};
 
 struct pd_caller *pd_caller_new(const char *authenticator, const char *identity)
 {
@@ -31,6 +44,82 @@ void pd_caller_free(struct pd_caller **cp)
 	free(c->pod_uid);
 	free(c->node_name);
 	free(c);
+}
+
+struct pd_caller *pd_caller_of_account(const char *authenticator, const char *trust_domain, const char *namespace_,
+				       const char *service_account)
+{
+	char *id = pd_spiffe_format(trust_domain, namespace_, service_account);
+	struct pd_spiffe parsed;
+	struct pd_caller *c = NULL;
+
+	if (pd_spiffe_parse(id, &parsed) == PD_OK) {
+		c = pd_caller_new(authenticator, id);
+		c->namespace_ = pd_xstrdup(parsed.namespace_);
+		c->service_account = pd_xstrdup(parsed.service_account);
+	}
+	free(id);
+	return c;
+}
+
+struct pd_caller *pd_caller_of_subject(const char *authenticator, const char *trust_domain, const char *subject)
+{
+	const char *ns = subject + strlen(ACCOUNT_PREFIX), *sa;
+	struct pd_caller *c;
+	char *copy;
+
+	if (!pd_has_prefix(subject, ACCOUNT_PREFIX) || !(sa = strchr(ns, ':')))
+		return NULL;
+	copy = pd_xstrndup(ns, (size_t)(sa - ns));
+	c = pd_caller_of_account(authenticator, trust_domain, copy, sa + 1);
+	free(copy);
+	return c;
+}
+
+static char *copy_of(const char *s)
+{
+	return s ? pd_xstrdup(s) : NULL;
+}
+
+struct pd_caller *pd_caller_copy(const struct pd_caller *from)
+{
+	struct pd_caller *c = pd_xcalloc(1, sizeof(*c));
+
+	c->authenticator = from->authenticator;
+	for (size_t i = 0; i < from->identities.n; i++)
+		pd_vec_push(&c->identities, pd_xstrdup(from->identities.v[i]));
+	c->cluster = copy_of(from->cluster);
+	c->namespace_ = copy_of(from->namespace_);
+	c->service_account = copy_of(from->service_account);
+	c->pod_name = copy_of(from->pod_name);
+	c->pod_uid = copy_of(from->pod_uid);
+	c->node_name = copy_of(from->node_name);
+	return c;
+}
+
+const char *pd_auth_bearer(const struct pd_rpc_peer *p)
+{
+	const char *s = pd_rpc_header(p, "authorization");
+
+	if (!s || strncasecmp(s, "Bearer ", 7) != 0)
+		return NULL;
+	s += 7;
+	while (*s == ' ')
+		s++;
+	return *s ? s : NULL;
+}
+
+void pd_auth_refuse(const char *authenticator, enum pd_auth_fault fault, const char *label, const char *why,
+		    pd_auth_done done, void *arg)
+{
+	if (fault != PD_AUTH_NONE)
+		pd_metric_inc(&metrics[0], authenticator, label);
+	done(NULL, fault, why, arg);
+}
+
+void pd_auth_register_metrics(void)
+{
+	pd_metrics_register(metrics, sizeof(metrics) / sizeof(metrics[0]));
 }
 
 void pd_auth_chain_add(struct pd_auth_chain *chain, const struct pd_authenticator *a)

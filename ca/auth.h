@@ -31,6 +31,12 @@ struct pd_caller {
 void pd_caller_free(struct pd_caller **);
 // A caller with one identity, which is copied.
 struct pd_caller *pd_caller_new(const char *authenticator, const char *identity);
+// A caller with the SPIFFE ID of a service account. NULL: the names cannot be part of one.
+struct pd_caller *pd_caller_of_account(const char *authenticator, const char *trust_domain, const char *namespace_,
+				       const char *service_account);
+// The same for "system:serviceaccount:NS:SA", as tokens and their reviews name an account. NULL: not of that form.
+struct pd_caller *pd_caller_of_subject(const char *authenticator, const char *trust_domain, const char *subject);
+struct pd_caller *pd_caller_copy(const struct pd_caller *);
 
 enum pd_auth_fault {
 	PD_AUTH_NONE,    // no credential of this authenticator's kind was given
@@ -50,6 +56,15 @@ struct pd_authenticator {
 	void (*free)(void *self);
 	void *self;
 };
+
+// For authenticators: the token of "authorization: Bearer TOKEN" (RFC 6750; the scheme in any case), borrowed; NULL = none.
+const char *pd_auth_bearer(const struct pd_rpc_peer *);
+// For authenticators: answers with a refusal and counts it (pilotd_authentication_refused_total) by authenticator and `label`,
+// a constant word: "expired". PD_AUTH_NONE is not counted: most callers bring one kind of credential out of several.
+void pd_auth_refuse(const char *authenticator, enum pd_auth_fault, const char *label, const char *why,
+		    pd_auth_done done, void *arg);
+// Registers the metrics of all authenticators; once per process.
+void pd_auth_register_metrics(void);
 
 // All-zero accepts nobody.
 struct pd_auth_chain {
