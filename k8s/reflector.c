@@ -492,7 +492,7 @@ static void watch_begin(struct pd_k8s_reflector *r)
 static void sync_begin(struct pd_k8s_reflector *r)
 {
 	call_end(r);
-	pd_k8s_fetch_cancel(r, NULL); // this list shows their namespaces too, and newer
+	pd_k8s_fetch_cancel_all(r); // this list shows their namespaces too, and newer
 	r->mark++;
 	r->syncing = true;
 	r->status.lists++;
@@ -537,7 +537,7 @@ void pd_k8s_reflector_free(struct pd_k8s_reflector **rp, bool forget)
 	if (!r)
 		return;
 	*rp = NULL;
-	pd_k8s_fetch_cancel(r, NULL);
+	pd_k8s_fetch_cancel_all(r);
 	call_end(r);
 	while (forget && r->known.n)
 		remove_entry(r, &r->known.v[r->known.n - 1]);
@@ -578,16 +578,13 @@ void pd_k8s_reflector_nudge(struct pd_k8s_reflector *r)
 	on_timer(r);
 }
 
-void pd_k8s_reflector_drop(struct pd_k8s_reflector *r, const char *ns)
+void pd_k8s_reflector_prune(struct pd_k8s_reflector *r)
 {
-	const char *interned = pd_intern(ns);
-
-	pd_k8s_fetch_cancel(r, ns);
+	pd_k8s_fetch_prune(r);
 	for (size_t i = r->known.n; i-- > 0;)
-		if (r->known.v[i].ns == interned)
+		if (!pd_k8s_reflector_wants(r, r->known.v[i].ns))
 			remove_entry(r, &r->known.v[i]);
 	flush(r, false);
-	pd_unintern(interned);
 }
 
 const struct pd_k8s_reflector_status *pd_k8s_reflector_status(const struct pd_k8s_reflector *r)

@@ -125,8 +125,8 @@ void pd_k8s_reflector_resync(struct pd_k8s_reflector *);
 void pd_k8s_reflector_nudge(struct pd_k8s_reflector *);
 // A namespace became wanted: its objects are listed and put. Safe against what the watch says in the meantime.
 void pd_k8s_reflector_fetch(struct pd_k8s_reflector *, const char *ns);
-// A namespace is wanted no longer (`wanted` says so already): its objects are removed.
-void pd_k8s_reflector_drop(struct pd_k8s_reflector *, const char *ns);
+// Some namespaces are wanted no longer (`wanted` says so already): their objects are removed.
+void pd_k8s_reflector_prune(struct pd_k8s_reflector *);
 const struct pd_k8s_reflector_status *pd_k8s_reflector_status(const struct pd_k8s_reflector *);
 // Bytes of the table of known objects.
 size_t pd_k8s_reflector_memory(const struct pd_k8s_reflector *);

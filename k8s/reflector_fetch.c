@@ -28,13 +28,19 @@ static void fetch_free(struct pd_k8s_fetch *f)
 	free(f);
 }
 
-void pd_k8s_fetch_cancel(struct pd_k8s_reflector *r, const char *ns)
+void pd_k8s_fetch_cancel_all(struct pd_k8s_reflector *r)
+{
+	while (r->fetches)
+		fetch_free(r->fetches);
+}
+
+void pd_k8s_fetch_prune(struct pd_k8s_reflector *r)
 {
 	struct pd_k8s_fetch *next;
 
 	for (struct pd_k8s_fetch *f = r->fetches; f; f = next) {
 		next = f->next;
-		if (!ns || pd_streq(f->ns, ns))
+		if (!pd_k8s_reflector_wants(r, f->ns))
 			fetch_free(f);
 	}
 }
@@ -145,7 +151,11 @@ void pd_k8s_reflector_fetch(struct pd_k8s_reflector *r, const char *ns)
 		pd_k8s_reflector_resync(r);
 		return;
 	}
-	pd_k8s_fetch_cancel(r, ns);
+	for (f = r->fetches; f; f = f->next)
+		if (pd_streq(f->ns, ns))
+			break;
+	if (f) // it may be behind what made the namespace wanted
+		fetch_free(f);
 	f = pd_xcalloc(1, sizeof(*f));
 	f->r = r;
 	f->ns = pd_intern(ns);

@@ -53,8 +53,9 @@ void pd_k8s_reflector_path(const struct pd_k8s_reflector *r, const char *ns, str
 int pd_k8s_reflector_put(struct pd_k8s_reflector *r, const struct pd_k8s_item *item, bool authoritative) PD_MUST_CHECK;
 bool pd_k8s_reflector_wants(const struct pd_k8s_reflector *r, const char *ns);
 
-// Fetches: cancels one, or all (NULL); notes what the watch removed.
-void pd_k8s_fetch_cancel(struct pd_k8s_reflector *r, const char *ns);
+// Fetches: cancels those of namespaces that are wanted no longer, or all; notes what the watch removed.
+void pd_k8s_fetch_prune(struct pd_k8s_reflector *r);
+void pd_k8s_fetch_cancel_all(struct pd_k8s_reflector *r);
 void pd_k8s_fetch_removed(struct pd_k8s_reflector *r, const char *ns, const char *name);
 
 #endif

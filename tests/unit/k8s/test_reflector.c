@@ -393,7 +393,7 @@ static void namespaces(void **state)
 	fake_settle(&api, 1000);
 	expect_equal(&g);
 	g.unwanted = "a";
-	pd_k8s_reflector_drop(g.reflector, "a");
+	pd_k8s_reflector_prune(g.reflector);
 	expect_equal(&g);
 	set(&g, "a", "x", "3");
 	fake_settle(&api, 1000);
