@@ -20,6 +20,7 @@
 #include "base/metrics.h"
 #include "cmd/pilotd/debug.h"
 #include "cmd/pilotd/options.h"
+#include "config/jwks_source.h"
 #include "config/source.h"
 #include "discovery/indexes.h"
 #include "xds/control.h"
@@ -32,6 +33,7 @@ struct daemon {
 	struct pd_engine *engine;
 	struct pd_xds *xds;
 	struct pd_control *control;
+	struct pd_jwks_source *jwks;
 	struct pd_dir_source *dir;
 	struct pd_mesh_input *mesh;
 	struct pd_mesh_file *mesh_config, *mesh_networks;
@@ -133,6 +135,7 @@ static void register_metrics(struct daemon *d)
 	pd_metrics_register(engine_metrics, sizeof(engine_metrics) / sizeof(engine_metrics[0]));
 	pd_metrics_register_process();
 	pd_xds_register_metrics();
+	pd_jwks_register_metrics();
 }
 
 // ---- start and stop --------------------------------------------------------------------------------------------------------
@@ -158,6 +161,14 @@ static void make_engine(struct daemon *d)
 	control.sources = 1;
 	d->xds = pd_xds_new(d->engine, &xds);
 	d->control = pd_control_new(d->engine, d->xds, &control);
+	d->jwks = pd_jwks_source_new(&(struct pd_jwks_source_config){
+		.cluster = d->options.settings.cluster,
+		.sink = pd_control_sink(d->control),
+		.mode = d->options.settings.jwks_mode,
+		.refresh_ms = (uint64_t)d->options.jwks_refresh / 1000000,
+		.blocked = d->options.jwks_blocked.v,
+		.n_blocked = d->options.jwks_blocked.n,
+	});
 	d->debug = (struct debug_sources){d->engine, d->xds, d->issues};
 }
 
@@ -191,7 +202,7 @@ static int start_sources(struct daemon *d, struct pd_buf *err)
 	pd_control_start(d->control);
 	const struct pd_dir_config cfg = {.path = o->config_dir,
 					  .cluster = o->settings.cluster,
-					  .sink = pd_control_sink(d->control),
+					  .sink = pd_jwks_source_sink(d->jwks),
 					  .issues = d->issues};
 	rc = pd_dir_source_start(&cfg, &d->dir);
 	if (rc != PD_OK)
@@ -226,6 +237,7 @@ static int start(struct daemon *d, struct pd_buf *err)
 static void stop(struct daemon *d)
 {
 	pd_dir_source_stop(&d->dir);
+	pd_jwks_source_free(&d->jwks);
 	pd_mesh_file_stop(&d->mesh_config);
 	pd_mesh_file_stop(&d->mesh_networks);
 	pd_mesh_input_free(&d->mesh);
@@ -302,6 +314,7 @@ int main(int argc, char **argv)
 		pd_error("main", "%s", err.p ? err.p : pd_strerror(rc));
 	}
 	stop(&d);
+	options_free(&d.options);
 	pd_buf_free(&err);
 	grpc_shutdown_blocking();
 	return rc == PD_OK ? 0 : 1;

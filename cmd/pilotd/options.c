@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/vec.h"
 #include "xds/flags.h"
 
 #define STRING(n, field, value, text)                                                                                  \
@@ -77,6 +78,21 @@ static enum options_result parse_flags(struct options *o, int argc, char **argv)
 	return result;
 }
 
+static void parse_blocked(struct options *o)
+{
+	for (const char *p = o->jwks_blocked_text; *p;) {
+		size_t n = strcspn(p, ", ");
+		char *text = pd_xstrndup(p, n);
+		struct pd_cidr cidr;
+		if (n && pd_cidr_parse(text, &cidr) == PD_OK)
+			pd_vec_push(&o->jwks_blocked, cidr);
+		else if (n)
+			pd_warn("options", "BLOCKED_CIDRS_IN_JWKS_URIS: %s is no range of addresses", text);
+		free(text);
+		p += n + (p[n] != 0);
+	}
+}
+
 static void parse_environment(struct options *o)
 {
 	const char *pod_namespace, *cluster;
@@ -110,6 +126,9 @@ static void parse_environment(struct options *o)
 		     "CUSTOM policies of one workload may have several providers"),
 		STRING("PILOT_JWT_ENABLE_REMOTE_JWKS", jwks_mode, "false",
 		       "who fetches keys of a jwksUri: false or istiod (we), true or hybrid, envoy"),
+		DURATION("PILOT_JWT_PUB_KEY_REFRESH_INTERVAL", jwks_refresh, "20m", "how often keys are fetched again"),
+		STRING("BLOCKED_CIDRS_IN_JWKS_URIS", jwks_blocked_text, "",
+		       "address ranges, with commas between them, where no keys are fetched"),
 		{.name = "PILOT_TRACE_SAMPLING",
 		 .type = PD_FLAG_FLOAT,
 		 .target = &s->trace_sampling,
@@ -123,6 +142,7 @@ static void parse_environment(struct options *o)
 	pd_flag_set_add(&set, pd_xds_env, pd_xds_env_n);
 	if (pd_env_load(&set, &err) != PD_OK) // the default holds
 		pd_warn("options", "%s", err.p);
+	parse_blocked(o);
 	if (pd_jwks_mode_parse(o->jwks_mode, &s->jwks_mode) != PD_OK)
 		pd_warn("options", "PILOT_JWT_ENABLE_REMOTE_JWKS: no such mode: %s", o->jwks_mode);
 	pd_buf_free(&err);
@@ -144,4 +164,9 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 	}
 	parse_environment(o);
 	return OPTIONS_RUN;
+}
+
+void options_free(struct options *o)
+{
+	pd_vec_free(&o->jwks_blocked);
 }
