@@ -103,7 +103,7 @@ static void on_timer(const struct pd_fetch_result *r, void *arg)
 	pthread_mutex_unlock(&s->lock);
 }
 
-// The change does not go on for now.
+// The change has to wait.
 static void hold(struct pd_jwks_source *s, struct jwks_user *u, const struct pd_change *change)
 {
 	u->key = (struct pd_key){change->key.kind, pd_intern(change->key.cluster), pd_intern(change->key.ns),
