@@ -254,7 +254,8 @@ void pd_jwks_source_free(struct pd_jwks_source **sp)
 	if (!s)
 		return;
 	*sp = NULL;
-	pd_fetcher_free(&s->fetcher);
+	struct pd_fetcher *fetcher = s->fetcher; // callbacks use it to the last
+	pd_fetcher_free(&fetcher);
 	HASH_ITER(hh, s->users, u, next)
 	{
 		forget_held(s, u);
