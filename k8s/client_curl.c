@@ -38,7 +38,7 @@ static int on_socket_close(void *user, curl_socket_t fd)
 static size_t on_header(char *p, size_t size, size_t n, void *user)
 {
 	struct pd_k8s_call *call = user;
-	long code = 0;
+	long code = 0, version = 0;
 	char *type = NULL;
 
 	call->last_ms = pd_now_ms();
@@ -49,6 +49,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *user)
 	if (code < 200)
 		return size * n;
 	call->code = (int)code;
+	curl_easy_getinfo(call->easy, CURLINFO_HTTP_VERSION, &version);
+	call->client->http1 = version < CURL_HTTP_VERSION_2_0;
 	curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
 	if (code < 300 && call->req.on_headers && !call->cancelled)
 		call->req.on_headers(call->req.user, (int)code, pd_or(type, ""));
@@ -156,7 +158,8 @@ static void set_connection(struct pd_k8s_call *call)
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
+	// Wait for the first connection rather than open another one. Not with HTTP/1: curl may leave such calls waiting for ever.
+	curl_easy_setopt(e, CURLOPT_PIPEWAIT, c->tls && !c->http1 ? 1L : 0L);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)PD_K8S_CONNECT_MS);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);

@@ -70,6 +70,7 @@ struct pd_k8s_client {
 	size_t n_waiting, n_active, n_watches; // watches: waiting or active
 	uint64_t last_id;                      // of calls and timers
 	PD_VEC(struct pd_k8s_timer) timers;    // the next one last
+	bool http1;                            // the last answer was no HTTP/2
 	bool progress;                         // something happened in this turn
 	bool closing;                          // shutdown: calls end as soon as they are made
 
