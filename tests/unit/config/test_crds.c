@@ -58,7 +58,7 @@ static void check_definition(const K8s__CustomResourceDefinition *crd)
 
 static void check_file(struct pd_issues *issues, const char *path)
 {
-	struct pd_decode_config cfg = {"Kubernetes", path, issues};
+	struct pd_decode_config cfg = {.cluster = "Kubernetes", .origin = path, .issues = issues};
 	struct pd_decoded_text text = {0};
 	struct stat st;
 	char *yaml;

@@ -29,7 +29,7 @@ static void collect(const struct pd_issue *i, void *arg)
 static const char *decode_n(const char *yaml, size_t n)
 {
 	static struct pd_buf out;
-	struct pd_decode_config cfg = {"Kubernetes", "f.yaml", issues};
+	struct pd_decode_config cfg = {.cluster = "Kubernetes", .origin = "f.yaml", .issues = issues};
 
 	pd_decoded_text_free(&text);
 	pd_issues_clear(issues, "f.yaml");
