@@ -26,7 +26,8 @@ int pd_k8s_list_json(struct pd_k8s_list *l, const char *p, size_t n, size_t *use
 bool pd_k8s_list_json_whole(const struct pd_k8s_list *l);
 
 // Looks at further bytes; p is the value's start and n all that is there. The value's length once its end is seen, else 0.
-// A number or word ends before the byte behind it. What is in between is not checked.
+// A number or word ends before the byte behind it. What is in between is not checked; but a value that is nested deeper than
+// any parser here takes it ends where that is seen, so that noise is refused, not waited for.
 size_t pd_k8s_json_scan(struct pd_k8s_json_scan *s, const char *p, size_t n);
 // The text of one member of an object, whose other members are passed over unread.
 struct pd_k8s_json_text {

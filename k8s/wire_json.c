@@ -45,7 +45,8 @@ size_t pd_k8s_json_scan(struct pd_k8s_json_scan *s, const char *p, size_t n)
 		} else if (c == '"') {
 			s->in_string = true;
 		} else if (c == '{' || c == '[') {
-			s->depth++;
+			if (s->depth++ > PD_JSON_MAX_DEPTH) // the frame's own braces are one more
+				return i + 1;
 		} else if (c == '}' || c == ']') {
 			if (s->depth <= 1)
 				return s->depth ? i + 1 : i;

@@ -135,13 +135,15 @@ class Api:
 
     def ask(self, method, path, body=None, content="application/json"):
         headers = {"Authorization": "Bearer " + self.token, "Content-Type": content}
+        text = None if body is None else json.dumps(body)
         try:
-            self.connection.request(method, path, None if body is None else json.dumps(body), headers)
+            self.connection.request(method, path, text, headers)
             r = self.connection.getresponse()
-            said = r.read()
-        except BaseException:
+        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):  # of an API server that was ended
             self.connection.close()
-            raise
+            self.connection.request(method, path, text, headers)
+            r = self.connection.getresponse()
+        said = r.read()
         if r.status >= 300:
             raise m.Failed(f"{method} {path}: {r.status} {said[:1000]!r}")
         return json.loads(said)

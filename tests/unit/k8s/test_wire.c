@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "api/json.h"
 #include "api/pb.h"
 #include "istio/networking/destination_rule.pb-c.h"
 #include "k8s/core.pb-c.h"
@@ -342,6 +343,18 @@ static void broken_frames(void **state)
 	BAD_JSON_FRAME("{\"type\" \"ADDED\"}", PD_E_PARSE, "broken event of a watch");
 }
 
+// Bytes that open braces without end are refused, and not collected until a limit.
+static void endless_frame(void **state)
+{
+	char braces[2 * PD_JSON_MAX_DEPTH];
+
+	(void)state;
+	memset(braces, '{', sizeof(braces));
+	expect_bad_frames(PD_K8S_FORM_JSON, braces, sizeof(braces), PD_E_PARSE, "broken event of a watch");
+	memcpy(braces, "{\"type\":", 8);
+	expect_bad_frames(PD_K8S_FORM_JSON, braces, sizeof(braces), PD_E_PARSE, "broken event of a watch");
+}
+
 static void callback_ends_it(void **state)
 {
 	struct pd_buf body = {.p = (char *)json_frames, .n = sizeof(json_frames) - 1};
@@ -482,10 +495,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(list_protobuf),  cmocka_unit_test(list_json),       cmocka_unit_test(broken_lists),
-		cmocka_unit_test(list_limits),    cmocka_unit_test(identity_limits), cmocka_unit_test(frames_protobuf),
-		cmocka_unit_test(frames_json),    cmocka_unit_test(broken_frames),   cmocka_unit_test(callback_ends_it),
-		cmocka_unit_test(decode_builtin), cmocka_unit_test(decode_custom),   cmocka_unit_test(decode_refused),
+		cmocka_unit_test(list_protobuf),   cmocka_unit_test(list_json),
+		cmocka_unit_test(broken_lists),    cmocka_unit_test(list_limits),
+		cmocka_unit_test(identity_limits), cmocka_unit_test(frames_protobuf),
+		cmocka_unit_test(frames_json),     cmocka_unit_test(broken_frames),
+		cmocka_unit_test(endless_frame),   cmocka_unit_test(callback_ends_it),
+		cmocka_unit_test(decode_builtin),  cmocka_unit_test(decode_custom),
+		cmocka_unit_test(decode_refused),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
