@@ -25,7 +25,8 @@ LAYERS = {
     "ca": {"base", "api", "config", "ca"},
     "discovery": {"base", "api", "config", "k8s", "discovery"},
     "xds": {"base", "api", "config", "k8s", "ca", "discovery", "xds"},
-    "cmd": {"base", "api", "config", "k8s", "ca", "discovery", "xds", "cmd"},
+    "proxy": {"base", "api", "ca", "xds", "proxy"},
+    "cmd": {"base", "api", "config", "k8s", "ca", "discovery", "xds", "proxy", "cmd"},
 }
 
 BANNED = {
