@@ -396,13 +396,13 @@ int pd_k8s_source_start(const struct pd_k8s_source_config *cfg, struct pd_k8s_so
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->stopped_cond, NULL);
 	choose_kinds(s, cfg);
+	*out = s;
 	rc = s->transport.post(s->transport.ctx, begin, s);
 	if (rc) {
+		*out = NULL;
 		source_free(s);
-		return rc;
 	}
-	*out = s;
-	return PD_OK;
+	return rc;
 }
 
 void pd_k8s_source_stop(struct pd_k8s_source **sp, bool forget)

@@ -37,7 +37,7 @@ struct pd_k8s_source_config {
 };
 
 struct pd_k8s_source;
-// PD_E_CLOSED: the client is shutting down.
+// *out is set before anybody is called. PD_E_CLOSED: the client is shutting down.
 int pd_k8s_source_start(const struct pd_k8s_source_config *, struct pd_k8s_source **out) PD_MUST_CHECK;
 // After this returns nobody is called any more. `forget`: the sink is told that all objects are gone; else they stay with it.
 // Not on the loop. Before the client is freed. NULL is fine.

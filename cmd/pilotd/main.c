@@ -1,6 +1,6 @@
 // pilotd: wires the layers together and runs until it is told to stop.
 //
-//   sources (folder, mesh file) ──► control loop ──► engine ──► xDS server          HTTP: readiness, debug pages, metrics
+//   sources (folder, Kubernetes, mesh file) ──► control loop ──► engine ──► xDS server          HTTP: readiness, debug pages, metrics
 //
 // Start: everything that can fail for the user's reasons is tried before the first thread runs for good, and says what and
 // why. Stop (SIGTERM, SIGINT): streams are asked to move away within --shutdownDuration; a second signal ends at once.
@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "cmd/pilotd/debug.h"
+#include "cmd/pilotd/kube.h"
 #include "cmd/pilotd/options.h"
 #include "config/jwks_source.h"
 #include "config/source.h"
@@ -35,6 +36,7 @@ struct daemon {
 	struct pd_control *control;
 	struct pd_jwks_source *jwks;
 	struct pd_dir_source *dir;
+	struct kube kube;
 	struct pd_mesh_input *mesh;
 	struct pd_mesh_file *mesh_config, *mesh_networks;
 	struct pd_http *http, *monitoring;
@@ -85,6 +87,8 @@ static int start_http(struct daemon *d, struct pd_buf *err)
 	pd_http_add_routes(d->monitoring, metrics_routes, sizeof(metrics_routes) / sizeof(metrics_routes[0]), d);
 	debug_add_all(d->http, &d->debug);
 	debug_add_all(d->monitoring, &d->debug);
+	kube_add_debug(d->http, &d->kube);
+	kube_add_debug(d->monitoring, &d->kube);
 	int rc = pd_http_start(d->http, err);
 	return rc == PD_OK ? pd_http_start(d->monitoring, err) : rc;
 }
@@ -143,6 +147,7 @@ static void register_metrics(struct daemon *d)
 static void mesh_changed(struct pd_mesh *mesh, void *arg)
 {
 	struct daemon *d = arg;
+	kube_select(&d->kube, mesh);
 	pd_control_mesh(d->control, mesh);
 }
 
@@ -158,7 +163,7 @@ static void make_engine(struct daemon *d)
 	pd_xds_settings(&xds, &control);
 	xds.max_streams = (size_t)d->options.max_streams;
 	xds.max_message = (size_t)d->options.max_recv_size;
-	control.sources = 1;
+	control.sources = (*d->options.config_dir ? 1 : 0) + (kube_wanted(&d->options) ? 1 : 0);
 	d->xds = pd_xds_new(d->engine, &xds);
 	d->control = pd_control_new(d->engine, d->xds, &control);
 	d->jwks = pd_jwks_source_new(&(struct pd_jwks_source_config){
@@ -188,36 +193,41 @@ static int start_mesh(struct daemon *d, struct pd_buf *err)
 	int rc = follow_mesh(d, "meshConfig", o->mesh_config, PD_MESH_CONFIG, &d->mesh_config, err);
 	if (rc == PD_OK)
 		rc = follow_mesh(d, "networksConfig", o->networks_config, PD_MESH_NETWORKS, &d->mesh_networks, err);
-	if (rc == PD_OK)
+	if (rc == PD_OK && !kube_wanted(o)) // else the cluster has a part in it
 		pd_mesh_input_ready(d->mesh);
 	return rc;
 }
 
-static int start_sources(struct daemon *d, struct pd_buf *err)
+static int start_dir(struct daemon *d, struct pd_buf *err)
 {
 	const struct options *o = &d->options;
-	int rc = start_mesh(d, err);
-	if (rc != PD_OK)
-		return rc;
-	pd_control_start(d->control);
 	const struct pd_dir_config cfg = {.path = o->config_dir,
 					  .cluster = o->settings.cluster,
-					  .sink = pd_jwks_source_sink(d->jwks),
+					  .sink = pd_control_sink(d->control),
 					  .issues = d->issues};
-	rc = pd_dir_source_start(&cfg, &d->dir);
+	int rc = pd_dir_source_start(&cfg, &d->dir);
 	if (rc != PD_OK)
 		pd_buf_printf(err, "--configDir %s: %s", o->config_dir,
 			      rc == PD_E_IO ? strerror(errno) : pd_strerror(rc));
 	return rc;
 }
 
+static int start_sources(struct daemon *d, struct pd_buf *err)
+{
+	int rc = start_mesh(d, err);
+	if (rc != PD_OK)
+		return rc;
+	pd_control_start(d->control);
+	if (*d->options.config_dir)
+		rc = start_dir(d, err);
+	if (rc == PD_OK && kube_wanted(&d->options))
+		rc = kube_start(&d->kube, &d->options, pd_control_sink(d->control), d->issues, d->mesh, err);
+	return rc;
+}
+
 static int start(struct daemon *d, struct pd_buf *err)
 {
 	uint16_t port;
-	if (!*d->options.config_dir) {
-		pd_buf_adds(err, "no source of configuration: --configDir is needed (Kubernetes is not supported yet)");
-		return PD_E_INVALID;
-	}
 	make_engine(d);
 	register_metrics(d);
 	if (*d->options.grpc_addr) {
@@ -240,9 +250,10 @@ static void stop(struct daemon *d)
 	pd_jwks_source_free(&d->jwks);
 	pd_mesh_file_stop(&d->mesh_config);
 	pd_mesh_file_stop(&d->mesh_networks);
-	pd_mesh_input_free(&d->mesh);
-	pd_http_free(&d->http);
+	pd_http_free(&d->http); // its pages look at what follows
 	pd_http_free(&d->monitoring);
+	kube_stop(&d->kube);
+	pd_mesh_input_free(&d->mesh);
 	pd_control_free(&d->control);
 	pd_xds_free(&d->xds);
 	pd_engine_free(&d->engine);

@@ -34,6 +34,10 @@ static enum options_result parse_flags(struct options *o, int argc, char **argv)
 		STRING("httpsAddr", https_addr, ":15017", "webhooks (not served yet)"),
 		STRING("monitoringAddr", monitoring_addr, ":15014", "metrics and debug pages"),
 		STRING("configDir", config_dir, "", "folder of YAML and JSON files to take configuration from"),
+		STRING("kubeconfig", kubeconfig, "",
+		       "API server to take configuration from; without this and --configDir: $KUBECONFIG, ~/.kube/config, or "
+		       "the cluster around us"),
+		STRING("context", context, "", "context of the kubeconfig; default: its current one"),
 		STRING("meshConfig", mesh_config, "./etc/istio/config/mesh", "file with the mesh configuration"),
 		STRING("networksConfig", networks_config, "./etc/istio/config/meshNetworks",
 		       "file with the networks of the mesh"),

@@ -9,6 +9,7 @@
 struct options {
 	// addresses: "host:port" or ":port"; "" = off
 	const char *grpc_addr, *secure_grpc_addr, *http_addr, *https_addr, *monitoring_addr;
+	const char *kubeconfig, *context;
 	const char *config_dir, *mesh_config, *networks_config, *domain, *cluster, *namespace_;
 	const char *log_levels;
 	bool log_json;
