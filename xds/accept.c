@@ -84,7 +84,7 @@ static void on_call(struct pd_tag *t, bool ok)
 	if (a->unary) {
 		pd_unary_start(a->x, a->unary, call, &a->metadata);
 	} else if (a->method) {
-		pd_stream_start(a->x, call, a->delta);
+		pd_stream_start(a->x, call, a->delta, &a->metadata);
 	} else {
 		turn_away(a->x, call);
 		grpc_call_details_destroy(&a->details);

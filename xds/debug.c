@@ -66,6 +66,7 @@ static void describe(const struct pd_stream *s, struct pd_xds_client *c)
 {
 	*c = (struct pd_xds_client){.node_id = s->node_id,
 				    .peer = s->peer,
+				    .identity = s->identity,
 				    .id = s->id,
 				    .delta = s->delta,
 				    .connected_ns = s->connected_ns,

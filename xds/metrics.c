@@ -83,6 +83,7 @@ static const char *const type_labels[PD_TYPE_COUNT + 1] = {
 };
 static const char *const refusal_labels[PD_REFUSALS] = {
 	[PD_REFUSED_STREAMS] = "too_many_streams", [PD_REFUSED_RATE] = "stream_rate", [PD_REFUSED_NOT_READY] = "not_ready",
+	[PD_REFUSED_UNAUTHENTICATED] = "unauthenticated", [PD_REFUSED_IDENTITY] = "identity",
 	[PD_REFUSED_NODE] = "node", [PD_REFUSED_REQUEST] = "bad_request", [PD_REFUSED_REQUEST_RATE] = "request_rate",
 	[PD_REFUSED_METHOD] = "unknown_method", [PD_REFUSED_TIMEOUT] = "send_timeout", [PD_REFUSED_DRAIN] = "draining",
 };

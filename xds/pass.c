@@ -153,6 +153,8 @@ static struct pd_resource *fetch(struct pd_session *s, enum pd_type t, struct pd
 {
 	struct pd_resource *r;
 
+	if (t == PD_SDS && s->no_secrets)
+		return NULL;
 	if (!set)
 		return pd_view_resource(s->env->engine, s->view, t, name);
 	r = pd_set_get(set, name);
@@ -196,12 +198,14 @@ static void look_at_all(struct pd_session *s, const struct pd_watch *w, struct p
 	size_t n = w->names->n, k = 0;
 	struct pd_resource **r = pd_xmalloc((n + 1) * sizeof(struct pd_resource *));
 
-	if (!set)
+	bool by_name = set || (a->type == PD_SDS && s->no_secrets);
+
+	if (!by_name)
 		pd_view_resources(s->env->engine, s->view, a->type, w->names->v, n, r);
 	for (size_t i = 0; i < n; i++) {
 		while (k < n_again && again[k] < i)
 			k++;
-		compare(s, w, set ? fetch(s, a->type, set, w->names->v[i]) : r[i], i,
+		compare(s, w, by_name ? fetch(s, a->type, set, w->names->v[i]) : r[i], i,
 			all_again || (k < n_again && again[k] == i), a);
 	}
 	free(r);

@@ -144,6 +144,12 @@ void pd_xds_add_methods(struct pd_xds *x, const struct pd_rpc_method *v, size_t 
 	}
 }
 
+void pd_xds_set_auth(struct pd_xds *x, const struct pd_xds_auth *auth)
+{
+	PD_ASSERT(!x->started);
+	x->auth = *auth;
+}
+
 int pd_xds_listen(struct pd_xds *x, const char *address, grpc_server_credentials *creds, uint16_t *port,
 		  struct pd_buf *err)
 {

@@ -62,6 +62,34 @@ struct pd_xds *pd_xds_new(struct pd_engine *, const struct pd_xds_config *);
 // for the server's life: calls must go on being answered until pd_xds_free has returned.
 void pd_xds_add_methods(struct pd_xds *, const struct pd_rpc_method *, size_t n);
 
+// ---- who is at the other end of a stream
+
+// One identity of an authenticated client. namespace_ and service_account are NULL where it is not that of a workload.
+struct pd_xds_identity {
+	const char *name, *namespace_, *service_account;
+};
+#define PD_XDS_IDENTITIES_MAX 16 // of one client; more: asserted
+// The answer about one stream. `why` NULL: the client has these identities (copied). Else it is refused; `why` goes to the log
+// only and must not hold a credential.
+typedef void (*pd_xds_authenticated)(void *stream, const struct pd_xds_identity *, size_t n, const char *why);
+
+// How the clients of streams are authenticated (by a layer that we do not know). All-zero: not at all.
+struct pd_xds_auth {
+	// Called once for each stream that comes over TLS, after admission and before anything of it is read. Answers by calling
+	// done(stream, …) exactly once, on any thread, in bounded time: nobody else limits it. `peer` is borrowed until then. Must
+	// not block. Refused streams end with Unauthenticated. NULL: streams are not authenticated.
+	void (*authenticate)(void *arg, const struct pd_rpc_peer *peer, pd_xds_authenticated done, void *stream);
+	void *arg;
+	bool plaintext; // plaintext streams too (XDS_AUTH_PLAINTEXT)
+	// What an authenticated client says of itself in its Node must be true of one of its identities: the namespace, and the
+	// service account if it names one (PILOT_ENABLE_XDS_IDENTITY_CHECK). Otherwise the stream ends with PermissionDenied.
+	bool check_node;
+	// Secrets (SDS) also for streams without an authenticated identity that matches; for them secrets do not exist otherwise.
+	bool secrets_for_all;
+};
+// Before pd_xds_start. What `arg` points to is borrowed until pd_xds_free has returned; until then streams must be answered.
+void pd_xds_set_auth(struct pd_xds *, const struct pd_xds_auth *);
+
 // Adds an address, "host:port" or ":port"; port 0 takes a free one. `creds` is borrowed; NULL = plaintext. *port is what was
 // bound. PD_E_IO: err says which address and why, e.g. that another process has it.
 int pd_xds_listen(struct pd_xds *, const char *address, grpc_server_credentials *creds, uint16_t *port,
@@ -97,6 +125,7 @@ struct pd_xds_type_status {
 };
 struct pd_xds_client {
 	const char *node_id, *peer; // peer: "10.1.2.3:4567"
+	const char *identity;       // verified, and what the node says matches it; NULL = none
 	uint64_t id;                // of the stream in this process
 	bool delta;
 	int64_t connected_ns; // wall clock

@@ -1,4 +1,4 @@
-// Inside of the xDS server: shared by server.c, accept.c, stream.c, stream_io.c, unary.c, worker.c, housekeeper.c,
+// Inside of the xDS server: shared by server.c, accept.c, stream.c, stream_io.c, identity.c, unary.c, worker.c, housekeeper.c,
 // invalidate.c, debug.c and metrics.c, and by nobody else.
 //
 // Locks, in the order in which they are taken (none is held while grpc or the engine is called, except where noted):
@@ -87,6 +87,12 @@ struct pd_stream {
 	size_t n_out;
 	uint64_t sent_ns[PD_TYPE_COUNT]; // when the last response of the type left; 0 = none, or it has not left yet
 
+	// Who the client is, as authenticators say: set before anything is read, then of whoever claimed the stream.
+	struct pd_knock *knock; // credentials that are not judged yet
+	bool authenticated;
+	PD_VEC(struct pd_xds_identity) identities; // owned; gone once the Node was compared with them
+	char *identity;                            // the one that matches the Node; NULL = none
+
 	// Of whoever claimed the stream.
 	struct pd_session session;
 	char *node_id;
@@ -123,6 +129,7 @@ struct pd_unary; // a call that somebody else answers (unary.c)
 struct pd_xds {
 	struct pd_engine *engine;
 	struct pd_xds_config config;
+	struct pd_xds_auth auth;
 	struct pd_session_env env;
 	struct pd_queue queue;
 	struct pd_bodies *bodies;
@@ -171,9 +178,10 @@ struct pd_xds {
 void pd_accept_post_all(struct pd_xds *);
 
 // ---- stream.c: life of a stream --------------------------------------------------------------------------------------
-// Takes the call. Begins with admission.
-void pd_stream_start(struct pd_xds *, grpc_call *, bool delta);
+// Takes the call; copies what it needs of the headers. Begins with admission.
+void pd_stream_start(struct pd_xds *, grpc_call *, bool delta, const grpc_metadata_array *headers);
 void pd_stream_admitted(struct pd_stream *);
+void pd_stream_begin(struct pd_stream *); // admitted, and authenticated if need be: reads the first request
 static inline struct pd_stream *pd_stream_ref(struct pd_stream *s)
 {
 	pd_ref_take(&s->ref);
@@ -198,6 +206,15 @@ void pd_stream_read(struct pd_stream *);
 void pd_stream_send(struct pd_stream *, const struct pd_out *); // takes the buffer
 void pd_stream_send_status(struct pd_stream *);
 void pd_stream_drop_out(struct pd_stream *); // with mu held
+
+// ---- identity.c --------------------------------------------------------------------------------------------------------
+// Copies the client's credentials if they must be judged: then s->knock is set.
+void pd_identity_prepare(struct pd_stream *, const grpc_metadata_array *headers);
+// Has them judged; the stream begins or ends with the answer.
+void pd_identity_ask(struct pd_stream *);
+// Compares what the Node says with the identities. False: it is not true; `text` says so for the client.
+bool pd_identity_check(struct pd_stream *, const struct pd_view *, char *text, size_t text_len);
+void pd_identity_free(struct pd_stream *);
 
 // ---- unary.c -----------------------------------------------------------------------------------------------------------
 // Takes the call; copies what it needs of the headers.
@@ -231,6 +248,8 @@ enum pd_refusal {
 	PD_REFUSED_STREAMS,
 	PD_REFUSED_RATE,
 	PD_REFUSED_NOT_READY,
+	PD_REFUSED_UNAUTHENTICATED,
+	PD_REFUSED_IDENTITY,
 	PD_REFUSED_NODE,
 	PD_REFUSED_REQUEST,
 	PD_REFUSED_REQUEST_RATE,

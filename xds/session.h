@@ -78,7 +78,8 @@ struct pd_session {
 	struct pd_session_env *env;
 	struct pd_view *view; // borrowed
 	bool delta;
-	void *owner; // what visitors of name sets get
+	void *owner;     // what visitors of name sets get
+	bool no_secrets; // to this client they do not exist
 	struct pd_watch *watch[PD_TYPE_COUNT];
 	unsigned n_held; // cluster responses since listeners or routes began to wait for one (PD_HELD_MAX)
 };

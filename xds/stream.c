@@ -1,6 +1,6 @@
 // Life of a stream.
 //
-//   call arrives ─ admission ─ reading ──────────────────────────── ended (status decided) ─ status sent ─ closed
+//   call arrives ─ admission ─ identity ─ reading ──────────────────────────── ended (status decided) ─ status sent ─ closed
 //                      └ refused: ended at once                       └ after the send under way        └ cleaned up
 //
 // `closed` comes from grpc and may come at any time (the client vanished). References: one for being alive, until cleaned up;
@@ -67,6 +67,7 @@ void pd_stream_unref(struct pd_stream *s)
 		grpc_byte_buffer_destroy(s->received);
 	grpc_call_unref(s->call);
 	pthread_mutex_destroy(&s->mu);
+	pd_identity_free(s);
 	free(s->peer);
 	free(s);
 	pthread_mutex_lock(&x->lock);
@@ -107,7 +108,7 @@ static bool admit(struct pd_xds *x, struct pd_stream *s, uint64_t *wait_ns, stru
 	return ok;
 }
 
-void pd_stream_start(struct pd_xds *x, grpc_call *call, bool delta)
+void pd_stream_start(struct pd_xds *x, grpc_call *call, bool delta, const grpc_metadata_array *headers)
 {
 	struct pd_stream *s = pd_xcalloc(1, sizeof(*s));
 	struct refusal r;
@@ -124,6 +125,7 @@ void pd_stream_start(struct pd_xds *x, grpc_call *call, bool delta)
 	s->requests = (struct pd_bucket){.rate = x->config.requests_per_second, .burst = x->config.requests_burst};
 	pthread_mutex_init(&s->mu, NULL);
 	pd_stream_tags(s);
+	pd_identity_prepare(s, headers);
 	pd_stream_ref(s); // ours, for the rest of this function
 	atomic_fetch_add(&x->accepted, 1);
 	ok = admit(x, s, &wait_ns, &r);
@@ -142,6 +144,14 @@ void pd_stream_start(struct pd_xds *x, grpc_call *call, bool delta)
 }
 
 void pd_stream_admitted(struct pd_stream *s)
+{
+	if (s->knock)
+		pd_identity_ask(s);
+	else
+		pd_stream_begin(s);
+}
+
+void pd_stream_begin(struct pd_stream *s)
 {
 	bool over;
 

@@ -65,7 +65,14 @@ static bool meet(struct pd_stream *s, const struct pd_request *r)
 		refuse(s, PD_REFUSED_NODE, status_of(rc), text);
 		return false;
 	}
+	if (!pd_identity_check(s, s->view, text, sizeof(text))) {
+		pd_view_unref(s->x->engine, s->view);
+		s->view = NULL;
+		refuse(s, PD_REFUSED_IDENTITY, GRPC_STATUS_PERMISSION_DENIED, text);
+		return false;
+	}
 	pd_session_init(&s->session, &s->x->env, s->view, s->delta, s);
+	s->session.no_secrets = !s->identity && !s->x->auth.secrets_for_all;
 	pd_views_add(s->x->views, s->view, &s->of_view);
 	pthread_mutex_lock(&s->mu);
 	s->said_who = true;

@@ -15,7 +15,7 @@ struct rpc_cli {
 	grpc_channel *channel;
 };
 
-static grpc_channel_credentials *credentials(const struct rpc_options *o)
+grpc_channel_credentials *rpc_credentials(const struct rpc_options *o)
 {
 	grpc_ssl_pem_key_cert_pair pair = {o->key_pem, o->cert_pem};
 
@@ -35,7 +35,7 @@ struct rpc_cli *rpc_open(const struct rpc_options *o)
 
 	grpc_init();
 	c->cq = grpc_completion_queue_create_for_next(NULL);
-	creds = credentials(o);
+	creds = rpc_credentials(o);
 	c->channel = grpc_channel_create(o->address, creds, &(grpc_channel_args){o->server_name ? 2 : 1, args});
 	grpc_channel_credentials_release(creds);
 	return c;

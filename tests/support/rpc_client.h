@@ -2,6 +2,7 @@
 #ifndef TESTS_SUPPORT_RPC_CLIENT_H
 #define TESTS_SUPPORT_RPC_CLIENT_H
 
+#include <grpc/grpc_security.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,6 +17,9 @@ struct rpc_options {
 	const char *server_name;        // whose certificate is expected; NULL = the host of the address
 	const char *cert_pem, *key_pem; // of the client; NULL = none
 };
+// For channels of other clients: plaintext or TLS, as the options say; the caller releases them.
+grpc_channel_credentials *rpc_credentials(const struct rpc_options *);
+
 struct rpc_cli;
 struct rpc_cli *rpc_open(const struct rpc_options *);
 void rpc_close(struct rpc_cli *);

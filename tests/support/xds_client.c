@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "envoy/service/discovery/v3/discovery.pb-c.h"
+#include "tests/support/rpc_client.h"
 
 #define WORDS_MAX 8192
 typedef Envoy__Service__Discovery__V3__DeltaDiscoveryRequest__InitialResourceVersionsEntry Entry;
@@ -23,7 +24,7 @@ enum { TAG_HEADERS = 1, TAG_SEND, TAG_RECV, TAG_STATUS, TAG_CLOSE };
 
 struct cli {
 	bool delta, first;
-	const char *node;
+	const char *node, *account;
 	grpc_completion_queue *cq;
 	grpc_channel *channel;
 	grpc_call *call;
@@ -54,10 +55,22 @@ static void start(struct cli *c, grpc_op *op, size_t n, intptr_t tag)
 	PD_ASSERT(grpc_call_start_batch(c->call, op, n, (void *)tag, NULL) == GRPC_CALL_OK);
 }
 
+static grpc_metadata bearer_header(const char *token)
+{
+	char *value = pd_xasprintf("Bearer %s", token);
+	grpc_metadata m = {.key = grpc_slice_from_static_string("authorization"),
+			   .value = grpc_slice_from_copied_string(value)};
+
+	free(value);
+	return m;
+}
+
 struct cli *cli_open(const struct cli_options *o)
 {
 	struct cli *c = pd_xcalloc(1, sizeof(*c));
-	grpc_channel_credentials *plain;
+	const struct rpc_options plaintext = {.address = o->address};
+	grpc_channel_credentials *creds;
+	grpc_metadata bearer;
 	const char *method =
 		o->method  ? o->method
 		: o->delta ? "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -89,10 +102,15 @@ struct cli *cli_open(const struct cli_options *o)
 	c->delta = o->delta;
 	c->first = true;
 	c->node = o->node ? o->node : CLI_NODE;
+	c->account = o->account;
 	c->cq = grpc_completion_queue_create_for_next(NULL);
-	plain = grpc_insecure_credentials_create();
-	c->channel = grpc_channel_create(o->address, plain, &(grpc_channel_args){n, args});
-	grpc_channel_credentials_release(plain);
+	if (o->tls && o->tls->server_name)
+		args[n++] = (grpc_arg){.type = GRPC_ARG_STRING,
+				       .key = GRPC_SSL_TARGET_NAME_OVERRIDE_ARG,
+				       .value.string = (char *)o->tls->server_name};
+	creds = rpc_credentials(o->tls ? o->tls : &plaintext);
+	c->channel = grpc_channel_create(o->address, creds, &(grpc_channel_args){n, args});
+	grpc_channel_credentials_release(creds);
 	path = grpc_slice_from_copied_string(method);
 	c->call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, c->cq, path, NULL,
 					   gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
@@ -100,7 +118,14 @@ struct cli *cli_open(const struct cli_options *o)
 	grpc_metadata_array_init(&c->headers);
 	grpc_metadata_array_init(&c->trailers);
 	op[1].data.recv_initial_metadata.recv_initial_metadata = &c->headers;
+	if (o->bearer) {
+		bearer = bearer_header(o->bearer);
+		op[0].data.send_initial_metadata.metadata = &bearer;
+		op[0].data.send_initial_metadata.count = 1;
+	}
 	start(c, op, 2, TAG_HEADERS);
+	if (o->bearer)
+		grpc_slice_unref(bearer.value);
 	status.data.recv_status_on_client.trailing_metadata = &c->trailers;
 	status.data.recv_status_on_client.status = &c->status;
 	status.data.recv_status_on_client.status_details = &c->status_text;
@@ -207,11 +232,38 @@ static size_t split(char *text, char **v)
 	return n;
 }
 
+// What a client says of itself; parts of it are in the message's own memory.
+struct node {
+	Envoy__Config__Core__V3__Node node;
+	Google__Protobuf__Struct metadata;
+	Google__Protobuf__Struct__FieldsEntry field, *fields[1];
+	Google__Protobuf__Value value;
+};
+
+static void fill_node(const struct cli *c, struct node *n)
+{
+	envoy__config__core__v3__node__init(&n->node);
+	google__protobuf__struct__init(&n->metadata);
+	google__protobuf__struct__fields_entry__init(&n->field);
+	google__protobuf__value__init(&n->value);
+	n->node.id = (char *)c->node;
+	if (!c->account)
+		return;
+	n->value.kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
+	n->value.string_value = (char *)c->account;
+	n->field.key = (char *)"SERVICE_ACCOUNT";
+	n->field.value = &n->value;
+	n->fields[0] = &n->field;
+	n->metadata.fields = n->fields;
+	n->metadata.n_fields = 1;
+	n->node.metadata = &n->metadata;
+}
+
 static void send_sotw(struct cli *c, const char *url, const char *names, const char *nonce, const char *version,
 		      const char *error)
 {
 	Envoy__Service__Discovery__V3__DiscoveryRequest m = ENVOY__SERVICE__DISCOVERY__V3__DISCOVERY_REQUEST__INIT;
-	Envoy__Config__Core__V3__Node node;
+	struct node node;
 	Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
 	char *text = pd_xstrdup(names), **v = pd_xmalloc(WORDS_MAX * sizeof(*v));
 
@@ -220,9 +272,8 @@ static void send_sotw(struct cli *c, const char *url, const char *names, const c
 	m.type_url = (char *)url;
 	m.response_nonce = (char *)nonce;
 	m.version_info = (char *)version;
-	envoy__config__core__v3__node__init(&node);
-	node.id = (char *)c->node;
-	m.node = c->first ? &node : NULL;
+	fill_node(c, &node);
+	m.node = c->first ? &node.node : NULL;
 	status.code = 13;
 	status.message = (char *)error;
 	m.error_detail = error ? &status : NULL;
@@ -245,7 +296,7 @@ static void send_delta(struct cli *c, const char *url, const char *add, const ch
 {
 	Envoy__Service__Discovery__V3__DeltaDiscoveryRequest m =
 		ENVOY__SERVICE__DISCOVERY__V3__DELTA_DISCOVERY_REQUEST__INIT;
-	Envoy__Config__Core__V3__Node node;
+	struct node node;
 	Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
 	char *a = pd_xstrdup(add), *d = pd_xstrdup(del), *i = pd_xstrdup(initial);
 	char **v = pd_xmalloc(3 * WORDS_MAX * sizeof(*v)), **words = v + 2 * WORDS_MAX;
@@ -269,9 +320,8 @@ static void send_delta(struct cli *c, const char *url, const char *add, const ch
 	}
 	m.type_url = (char *)url;
 	m.response_nonce = (char *)nonce;
-	envoy__config__core__v3__node__init(&node);
-	node.id = (char *)c->node;
-	m.node = c->first ? &node : NULL;
+	fill_node(c, &node);
+	m.node = c->first ? &node.node : NULL;
 	status.code = 13;
 	status.message = (char *)error;
 	m.error_detail = error ? &status : NULL;

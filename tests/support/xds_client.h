@@ -12,15 +12,19 @@
 #define CLI_WAIT_MS 20000 // for what must come
 #define CLI_QUIET_MS 150  // for what must not
 
+struct rpc_options; // tests/support/rpc_client.h
 struct cli;
 
 struct cli_options {
 	const char *address; // "127.0.0.1:1234"
 	bool delta;
-	const char *node;   // id; NULL = CLI_NODE
-	const char *method; // NULL = ADS
-	int ping_ms;        // pings of an idle connection; 0 = none
-	int window;         // HTTP/2 window of the stream; 0 = grpc's choice
+	const char *node;              // id; NULL = CLI_NODE
+	const char *method;            // NULL = ADS
+	int ping_ms;                   // pings of an idle connection; 0 = none
+	int window;                    // HTTP/2 window of the stream; 0 = grpc's choice
+	const struct rpc_options *tls; // roots, name of the server, certificate and key of the client; NULL = plaintext
+	const char *bearer;            // token of the header "authorization"; NULL = none
+	const char *account;           // the Node's metadata SERVICE_ACCOUNT; NULL = none
 };
 struct cli *cli_open(const struct cli_options *);
 void cli_close(struct cli *); // drops the connection without a word

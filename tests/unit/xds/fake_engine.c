@@ -62,6 +62,7 @@ static void view_release(struct pd_obj *o)
 	struct pd_view *v = (struct pd_view *)o;
 
 	pd_unintern(v->key.ns);
+	pd_unintern(v->service_account);
 	free(v);
 }
 
@@ -123,11 +124,21 @@ uint64_t pd_engine_generation(struct pd_engine *e)
 }
 
 // One view per namespace, which is the first label of the node id's fourth field.
+// A reference, or NULL.
+static const char *account_of(const Envoy__Config__Core__V3__Node *node)
+{
+	for (size_t i = 0; node->metadata && i < node->metadata->n_fields; i++)
+		if (pd_streq(node->metadata->fields[i]->key, "SERVICE_ACCOUNT") &&
+		    node->metadata->fields[i]->value->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE)
+			return pd_intern(node->metadata->fields[i]->value->string_value);
+	return NULL;
+}
+
 int pd_engine_view(struct pd_engine *e, const Envoy__Config__Core__V3__Node *node, struct pd_view **out, char *err,
 		   size_t err_len)
 {
 	const char *tilde = strrchr(pd_or(node->id, ""), '~'), *dot = tilde ? strchr(tilde, '.') : NULL;
-	const char *ns;
+	const char *ns, *account;
 	struct pd_view *v = NULL;
 
 	if (!dot) {
@@ -135,19 +146,22 @@ int pd_engine_view(struct pd_engine *e, const Envoy__Config__Core__V3__Node *nod
 		return PD_E_INVALID;
 	}
 	ns = pd_intern_n(tilde + 1, (size_t)(dot - tilde - 1));
+	account = account_of(node);
 	pthread_mutex_lock(&e->lock);
 	for (size_t i = 0; i < e->views.n; i++)
-		if (e->views.v[i]->key.ns == ns)
+		if (e->views.v[i]->key.ns == ns && e->views.v[i]->service_account == account)
 			v = e->views.v[i];
 	if (!v) {
 		v = pd_xcalloc(1, sizeof(*v));
 		pd_obj_init(&v->obj, view_release);
 		v->key.ns = pd_intern_ref(ns);
+		v->service_account = account ? pd_intern_ref(account) : NULL;
 		pd_vec_push(&e->views, v);
 	}
 	*out = pd_obj_ref(v);
 	pthread_mutex_unlock(&e->lock);
 	pd_unintern(ns);
+	pd_unintern(account);
 	return PD_OK;
 }
 

@@ -13,22 +13,42 @@ void wire_open(struct wire *w, const struct pd_xds_config *config)
 	wire_open_methods(w, config, NULL, 0);
 }
 
-void wire_open_methods(struct wire *w, const struct pd_xds_config *config, const struct pd_rpc_method *methods,
-		       size_t n)
+static void make_server(struct wire *w, const struct pd_xds_config *config)
 {
 	struct pd_xds_config defaults;
-	struct pd_buf err = {0};
-	uint16_t port;
 
 	PD_ASSERT(pd_log_set_levels(getenv("PD_TEST_LOG") ? "default:debug" : "default:error") == PD_OK);
 	pd_xds_config_defaults(&defaults);
 	w->engine = pd_engine_new(NULL, NULL);
 	w->x = pd_xds_new(w->engine, config ? config : &defaults);
-	pd_xds_add_methods(w->x, methods, n);
-	PD_ASSERT(pd_xds_listen(w->x, "127.0.0.1:0", NULL, &port, &err) == PD_OK);
+}
+
+static void start_server(struct wire *w, const struct pd_xds_auth *auth, grpc_server_credentials *creds)
+{
+	struct pd_buf err = {0};
+	uint16_t port;
+
+	pd_xds_set_auth(w->x, auth);
+	PD_ASSERT(pd_xds_listen(w->x, "127.0.0.1:0", creds, &port, &err) == PD_OK);
 	snprintf(w->address, sizeof(w->address), "127.0.0.1:%u", port);
 	pd_xds_start(w->x);
 	pd_buf_free(&err);
+}
+
+void wire_open_methods(struct wire *w, const struct pd_xds_config *config, const struct pd_rpc_method *methods,
+		       size_t n)
+{
+	make_server(w, config);
+	pd_xds_add_methods(w->x, methods, n);
+	start_server(w, &(struct pd_xds_auth){.secrets_for_all = true}, NULL);
+}
+
+void wire_open_auth(struct wire *w, const struct pd_xds_auth *auth, grpc_server_credentials *creds)
+{
+	make_server(w, NULL);
+	start_server(w, auth, creds);
+	if (creds)
+		grpc_server_credentials_release(creds);
 }
 
 void wire_close(struct wire *w)

@@ -16,6 +16,9 @@ struct wire {
 void wire_open(struct wire *, const struct pd_xds_config *);
 // Likewise, with unary methods.
 void wire_open_methods(struct wire *, const struct pd_xds_config *, const struct pd_rpc_method *, size_t n);
+// Likewise, with clients that are authenticated, and TLS if there are credentials (they are taken over). In the others nobody is,
+// and secrets are for all.
+void wire_open_auth(struct wire *, const struct pd_xds_auth *, grpc_server_credentials *);
 void wire_close(struct wire *);
 // "CDS a=1 b EDS x=2": sets a and x, removes b, publishes.
 void wire_config(struct wire *, const char *what);
