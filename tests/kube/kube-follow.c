@@ -55,7 +55,7 @@ static int put(void *user, const struct pd_k8s_item *item, struct pd_k8s_wire_er
 	struct known *k = find(f, item->ns, item->name, key, sizeof(key));
 
 	if (!pd_k8s_item_meta(item)) {
-		snprintf(err->text, sizeof(err->text), "%s: metadata cannot be read", key);
+		snprintf(err->text, sizeof(err->text), "metadata that cannot be read");
 		return PD_E_PARSE;
 	}
 	if (k)
