@@ -182,7 +182,7 @@ static uint64_t signer_id(const struct pd_signer *s)
 	return pd_hash(digest, n);
 }
 
-static void note_holder(struct pd_authority *a, const struct pd_issue *i, const struct pd_signer *s, int64_t end_s,
+static void note_holder(struct pd_authority *a, const struct pd_signing *i, const struct pd_signer *s, int64_t end_s,
 			int64_t now_s)
 {
 	uint64_t key = pd_hash_str(i->holder);
@@ -212,14 +212,14 @@ void pd_authority_renewal(struct pd_authority *a, int64_t now_s, struct pd_renew
 
 // ---- issuing ---------------------------------------------------------------------------------------------------------------
 
-const char *pd_issue_fault_name(enum pd_issue_fault f)
+const char *pd_signing_fault_name(enum pd_signing_fault f)
 {
 	static const char *const names[] = {
-		[PD_ISSUE_OK] = "",
-		[PD_ISSUE_CSR] = "CSR_ERROR",
-		[PD_ISSUE_TTL] = "TTL_ERROR",
-		[PD_ISSUE_NOT_READY] = "CA_NOT_READY",
-		[PD_ISSUE_FAILED] = "CERT_GEN_ERROR",
+		[PD_SIGNING_OK] = "",
+		[PD_SIGNING_CSR] = "CSR_ERROR",
+		[PD_SIGNING_TTL] = "TTL_ERROR",
+		[PD_SIGNING_NOT_READY] = "CA_NOT_READY",
+		[PD_SIGNING_FAILED] = "CERT_GEN_ERROR",
 	};
 
 	return names[f];
@@ -238,8 +238,8 @@ int64_t pd_authority_longest_ttl(struct pd_authority *a)
 	return atomic_load(&a->longest_ttl_s);
 }
 
-static enum pd_issue_fault sign(struct pd_authority *a, const struct pd_ca_state *t, const struct pd_issue *i,
-				struct pd_buf *leaf_pem, struct pd_buf *why)
+static enum pd_signing_fault sign(struct pd_authority *a, const struct pd_ca_state *t, const struct pd_signing *i,
+				  struct pd_buf *leaf_pem, struct pd_buf *why)
 {
 	struct pd_leaf leaf = {.sans = i->sans, .n_sans = i->n_sans, .now_s = pd_wall_ns() / 1000000000};
 	int64_t end_s;
@@ -247,29 +247,29 @@ static enum pd_issue_fault sign(struct pd_authority *a, const struct pd_ca_state
 
 	if (!t->signer) {
 		pd_buf_adds(why, "there is no signing key");
-		return PD_ISSUE_NOT_READY;
+		return PD_SIGNING_NOT_READY;
 	}
 	if (*pd_or(i->signer, "")) {
 		pd_buf_printf(why, "there is no signer \"%.100s\"", i->signer);
-		return PD_ISSUE_FAILED;
+		return PD_SIGNING_FAILED;
 	}
 	if (pd_ttl_pick(&a->rules, i->ttl_s, t->signer->chain_not_after - leaf.now_s, &leaf.ttl_s, why) != PD_OK)
-		return PD_ISSUE_TTL;
+		return PD_SIGNING_TTL;
 	leaf.common_name = i->csr->wants_common_name;
 	rc = pd_signer_issue(t->signer, i->csr, &leaf, leaf_pem, &end_s, why);
 	if (rc != PD_OK)
-		return PD_ISSUE_FAILED;
+		return PD_SIGNING_FAILED;
 	note_ttl(a, end_s - leaf.now_s);
 	note_holder(a, i, t->signer, end_s, leaf.now_s);
-	return PD_ISSUE_OK;
+	return PD_SIGNING_OK;
 }
 
-static void issue(void *self, const struct pd_issue *i, pd_issue_done done, void *arg)
+static void issue(void *self, const struct pd_signing *i, pd_signing_done done, void *arg)
 {
 	struct pd_authority *a = self;
 	struct pd_ca_state *t = pd_authority_get(a);
 	struct pd_buf leaf = {0}, why = {0};
-	enum pd_issue_fault fault = sign(a, t, i, &leaf, &why);
+	enum pd_signing_fault fault = sign(a, t, i, &leaf, &why);
 
 	if (fault) {
 		done(fault, NULL, 0, why.p, arg);
@@ -280,7 +280,7 @@ static void issue(void *self, const struct pd_issue *i, pd_issue_done done, void
 		for (size_t k = 0; k < t->n_chain; k++)
 			chain[n++] = t->chain[k];
 		chain[n++] = t->roots_pem;
-		done(PD_ISSUE_OK, chain, n, NULL, arg);
+		done(PD_SIGNING_OK, chain, n, NULL, arg);
 		free(chain);
 	}
 	pd_buf_free(&leaf);

@@ -106,9 +106,9 @@ void pd_ca_count(enum pd_ca_event e)
 	pd_metric_inc(&metrics[e]);
 }
 
-void pd_ca_count_fault(enum pd_issue_fault f)
+void pd_ca_count_fault(enum pd_signing_fault f)
 {
-	pd_metric_inc(&metrics[M_FAULTS], pd_issue_fault_name(f));
+	pd_metric_inc(&metrics[M_FAULTS], pd_signing_fault_name(f));
 }
 
 void pd_ca_count_refused(const char *reason)

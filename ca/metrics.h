@@ -13,7 +13,7 @@ enum pd_ca_event {
 	PD_CA_EVENTS,
 };
 void pd_ca_count(enum pd_ca_event);
-void pd_ca_count_fault(enum pd_issue_fault);
+void pd_ca_count_fault(enum pd_signing_fault);
 // Requests that got no certificate, by reason: a short constant word.
 void pd_ca_count_refused(const char *reason);
 void pd_ca_observe_time(double seconds); // from the request's arrival to the answer

@@ -260,6 +260,7 @@ static int step(struct pd_selfsigned *s, int64_t now_s, bool *rotate, bool *more
 	*more = false;
 	if (rc == PD_E_NOTFOUND) {
 		make_root(&s->config, &data, NULL, now_s);
+		set_number(&data, "longest-ttl", longest(s, &st));
 		*more = true;
 		rc = PD_OK;
 	} else if (rc == PD_OK) {

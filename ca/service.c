@@ -72,10 +72,10 @@ static void refuse(struct job *j, const char *reason, enum pd_rpc_status status,
 	pd_rpc_fail(finish(j), status, text);
 }
 
-static void refuse_signing(struct job *j, const char *reason, enum pd_issue_fault fault, const char *why)
+static void refuse_signing(struct job *j, const char *reason, enum pd_signing_fault fault, const char *why)
 {
 	enum pd_rpc_status status =
-		fault == PD_ISSUE_CSR || fault == PD_ISSUE_TTL ? PD_RPC_INVALID_ARGUMENT : PD_RPC_INTERNAL;
+		fault == PD_SIGNING_CSR || fault == PD_SIGNING_TTL ? PD_RPC_INVALID_ARGUMENT : PD_RPC_INTERNAL;
 	struct pd_buf text = {0};
 
 	pd_ca_count_fault(fault);
@@ -84,7 +84,7 @@ static void refuse_signing(struct job *j, const char *reason, enum pd_issue_faul
 	pd_buf_free(&text);
 }
 
-static void issued(enum pd_issue_fault fault, const char *const *chain, size_t n, const char *why, void *arg)
+static void issued(enum pd_signing_fault fault, const char *const *chain, size_t n, const char *why, void *arg)
 {
 	IstioCa__IstioCertificateResponse response = ISTIO_CA__ISTIO_CERTIFICATE_RESPONSE__INIT;
 	struct job *j = arg;
@@ -92,7 +92,7 @@ static void issued(enum pd_issue_fault fault, const char *const *chain, size_t n
 	uint8_t *bytes;
 
 	if (fault) {
-		refuse_signing(j, pd_issue_fault_name(fault), fault, why);
+		refuse_signing(j, pd_signing_fault_name(fault), fault, why);
 		return;
 	}
 	response.cert_chain = (char **)chain;
@@ -164,7 +164,7 @@ static void sign(struct job *j, const char *const *sans, size_t n_sans)
 {
 	const struct pd_issuer *issuer = j->s->config.issuer;
 	const char *pem = pd_or(j->request->csr, "");
-	struct pd_issue issue = {
+	struct pd_signing issue = {
 		.csr = &j->csr,
 		.csr_pem = pem,
 		.csr_pem_len = strlen(pem),
@@ -181,9 +181,9 @@ static void sign(struct job *j, const char *const *sans, size_t n_sans)
 		*port = '\0';
 	if (pd_csr_parse(pem, issue.csr_pem_len, &j->csr, &why) != PD_OK) {
 		pd_ca_count(PD_CA_BAD_CSR);
-		refuse_signing(j, "csr", PD_ISSUE_CSR, why.p);
+		refuse_signing(j, "csr", PD_SIGNING_CSR, why.p);
 	} else {
-		struct pd_issue *kept = pd_arena_alloc(&j->arena, sizeof(*kept)); // an issuer may answer later
+		struct pd_signing *kept = pd_arena_alloc(&j->arena, sizeof(*kept)); // an issuer may answer later
 		*kept = issue;
 		issuer->issue(issuer->self, kept, issued, j);
 	}

@@ -1,10 +1,12 @@
 // pilotd: wires the layers together and runs until it is told to stop.
 //
 //   sources (folder, Kubernetes, mesh file) ──► control loop ──► engine ──► xDS server          HTTP: readiness, debug pages, metrics
+//                                                                   CA (identity.h) ──┘ calls
 //
 // Start: everything that can fail for the user's reasons is tried before the first thread runs for good, and says what and
 // why. Stop (SIGTERM, SIGINT): streams are asked to move away within --shutdownDuration; a second signal ends at once.
 #include <errno.h>
+#include <fcntl.h>
 #include <grpc/grpc.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -19,6 +21,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "cmd/pilotd/debug.h"
+#include "cmd/pilotd/identity.h"
 #include "cmd/pilotd/kube.h"
 #include "cmd/pilotd/options.h"
 #include "config/jwks_source.h"
@@ -39,6 +42,10 @@ struct daemon {
 	struct kube kube;
 	struct pd_mesh_input *mesh;
 	struct pd_mesh_file *mesh_config, *mesh_networks;
+	struct identity identity;
+	pthread_mutex_t mesh_lock; // guards
+	struct pd_mesh *mesh_now;  // the newest; one reference; NULL = the cluster has not told its part yet
+	bool identity_follows;     // it is started
 	struct pd_http *http, *monitoring;
 	struct debug_sources debug;
 };
@@ -148,6 +155,12 @@ static void mesh_changed(struct pd_mesh *mesh, void *arg)
 {
 	struct daemon *d = arg;
 	kube_select(&d->kube, mesh);
+	pthread_mutex_lock(&d->mesh_lock);
+	pd_obj_unref(d->mesh_now);
+	d->mesh_now = pd_obj_ref(mesh);
+	if (d->identity_follows)
+		identity_mesh(&d->identity, mesh);
+	pthread_mutex_unlock(&d->mesh_lock);
 	pd_control_mesh(d->control, mesh);
 }
 
@@ -198,6 +211,21 @@ static int start_mesh(struct daemon *d, struct pd_buf *err)
 	return rc;
 }
 
+static int start_identity(struct daemon *d, struct pd_buf *err)
+{
+	struct identity_options o = {
+		.secure_grpc_addr = d->options.secure_grpc_addr,
+		.system_ns = d->options.settings.system_ns,
+	};
+	int rc;
+	pthread_mutex_lock(&d->mesh_lock);
+	o.mesh = d->mesh_now;
+	rc = identity_start(&d->identity, d->xds, &o, err);
+	d->identity_follows = rc == PD_OK;
+	pthread_mutex_unlock(&d->mesh_lock);
+	return rc;
+}
+
 static int start_dir(struct daemon *d, struct pd_buf *err)
 {
 	const struct options *o = &d->options;
@@ -214,9 +242,7 @@ static int start_dir(struct daemon *d, struct pd_buf *err)
 
 static int start_sources(struct daemon *d, struct pd_buf *err)
 {
-	int rc = start_mesh(d, err);
-	if (rc != PD_OK)
-		return rc;
+	int rc = PD_OK;
 	pd_control_start(d->control);
 	if (*d->options.config_dir)
 		rc = start_dir(d, err);
@@ -228,15 +254,23 @@ static int start_sources(struct daemon *d, struct pd_buf *err)
 static int start(struct daemon *d, struct pd_buf *err)
 {
 	uint16_t port;
+	int rc = identity_limit_tls(err);
+	if (rc != PD_OK)
+		return rc;
 	make_engine(d);
 	register_metrics(d);
+	rc = start_mesh(d, err);
+	if (rc == PD_OK)
+		rc = start_identity(d, err);
+	if (rc != PD_OK)
+		return rc;
 	if (*d->options.grpc_addr) {
-		int rc = pd_xds_listen(d->xds, d->options.grpc_addr, NULL, &port, err);
+		rc = pd_xds_listen(d->xds, d->options.grpc_addr, NULL, &port, err);
 		if (rc != PD_OK)
 			return rc;
 		pd_info("xds", "listening on %s (port %u)", d->options.grpc_addr, port);
 	}
-	int rc = start_http(d, err);
+	rc = start_http(d, err);
 	if (rc != PD_OK)
 		return rc;
 	pd_xds_start(d->xds);
@@ -256,6 +290,8 @@ static void stop(struct daemon *d)
 	pd_mesh_input_free(&d->mesh);
 	pd_control_free(&d->control);
 	pd_xds_free(&d->xds);
+	identity_stop(&d->identity);
+	pd_obj_unref(d->mesh_now);
 	pd_engine_free(&d->engine);
 	pd_issues_free(&d->issues);
 }
@@ -268,6 +304,17 @@ static void raise_file_limit(void)
 		l.rlim_cur = l.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &l);
 	}
+}
+
+// Keys are in our memory: nothing of it goes into a core dump, wherever dumps go (a pipe minds the filter, not the limit).
+static void forbid_core_dumps(void)
+{
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		pd_warn("main", "core dumps cannot be emptied: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
 }
 
 static int wait_for_signal(const sigset_t *signals)
@@ -292,7 +339,7 @@ static void handle(int sig, void (*handler)(int))
 
 int main(int argc, char **argv)
 {
-	struct daemon d = {0};
+	struct daemon d = {.mesh_lock = PTHREAD_MUTEX_INITIALIZER};
 	struct pd_buf err = {0};
 	sigset_t signals;
 	switch (options_parse(&d.options, argc, argv)) {
@@ -309,6 +356,8 @@ int main(int argc, char **argv)
 	pthread_sigmask(SIG_BLOCK, &signals, NULL); // inherited by all threads: only sigwait sees them
 	handle(SIGPIPE, SIG_IGN);
 	raise_file_limit();
+	if (!d.options.core_dumps)
+		forbid_core_dumps();
 	mallopt(M_ARENA_MAX, 4); // threads share: an arena each would keep what bursts leave behind
 	grpc_init();
 

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/vec.h"
+#include "ca/flags.h"
 #include "xds/flags.h"
 
 #define STRING(n, field, value, text)                                                                                  \
@@ -29,7 +30,7 @@ static enum options_result parse_flags(struct options *o, int argc, char **argv)
 {
 	const struct pd_flag flags[] = {
 		STRING("grpcAddr", grpc_addr, ":15010", "xDS, plaintext"),
-		STRING("secureGRPCAddr", secure_grpc_addr, ":15012", "xDS and CA, TLS (not served yet)"),
+		STRING("secureGRPCAddr", secure_grpc_addr, ":15012", "xDS and CA, TLS"),
 		STRING("httpAddr", http_addr, ":8080", "readiness and debug pages"),
 		STRING("httpsAddr", https_addr, ":15017", "webhooks (not served yet)"),
 		STRING("monitoringAddr", monitoring_addr, ":15014", "metrics and debug pages"),
@@ -61,6 +62,7 @@ static enum options_result parse_flags(struct options *o, int argc, char **argv)
 	enum options_result result = OPTIONS_RUN;
 	pd_flag_set_add(&set, flags, COUNT(flags));
 	pd_flag_set_add(&set, pd_xds_flags, pd_xds_flags_n);
+	pd_flag_set_add(&set, pd_ca_flags, pd_ca_flags_n);
 	if (pd_flags_parse(&set, argc, argv, &args, &err) != PD_OK) {
 		fprintf(stderr, "pilotd: %s\n", err.p);
 		result = OPTIONS_ERROR;
@@ -114,6 +116,7 @@ static void parse_environment(struct options *o)
 		 .help = "name of the cluster"},
 		INT("ISTIO_GPRC_MAXSTREAMS", max_streams, "100000", "streams per connection"),
 		INT("ISTIO_GPRC_MAXRECVMSGSIZE", max_recv_size, "4194304", "bytes of a request"),
+		BOOL("PILOTD_CORE_DUMPS", core_dumps, "false", "leave core dumps as they are: they hold private keys"),
 		BOOL("ISTIO_DUAL_STACK", settings.dual_stack, "false", "IPv4 and IPv6 side by side"),
 		BOOL("PILOT_ENABLE_AMBIENT", settings.enable_ambient, "false", "ambient mode"),
 		BOOL("PILOT_AUTO_SEND_UNHEALTHY_ENDPOINTS", settings.send_unhealthy, "true",
@@ -144,6 +147,7 @@ static void parse_environment(struct options *o)
 	pd_settings_defaults(s);
 	pd_flag_set_add(&set, env, COUNT(env));
 	pd_flag_set_add(&set, pd_xds_env, pd_xds_env_n);
+	pd_flag_set_add(&set, pd_ca_env, pd_ca_env_n);
 	if (pd_env_load(&set, &err) != PD_OK) // the default holds
 		pd_warn("options", "%s", err.p);
 	parse_blocked(o);

@@ -16,6 +16,7 @@ struct options {
 	int64_t shutdown_duration; // ns
 	// environment
 	int64_t max_streams, max_recv_size;
+	bool core_dumps;
 	const char *jwks_mode; // as written; in settings if it is one
 	int64_t jwks_refresh;  // ns
 	const char *jwks_blocked_text;

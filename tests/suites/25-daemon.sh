@@ -16,7 +16,8 @@ for x in s: x.bind(("127.0.0.1", 0))
 print(*(x.getsockname()[1] for x in s))')
 read -r http_port grpc_port monitoring_port admin_port admin_port2 listener_port <<<"$ports"
 http=127.0.0.1:$http_port grpc=127.0.0.1:$grpc_port monitoring=127.0.0.1:$monitoring_port
-addresses=(--httpAddr "$http" --grpcAddr "$grpc" --monitoringAddr "$monitoring" --meshConfig "$PD_TMP/mesh")
+addresses=(--httpAddr "$http" --grpcAddr "$grpc" --monitoringAddr "$monitoring" --meshConfig "$PD_TMP/mesh"
+	--secureGRPCAddr 127.0.0.1:0)
 pid= envoys=()
 trap '[ ${#envoys[@]} = 0 ] || kill -9 "${envoys[@]}"; [ -z "$pid" ] || kill -9 $pid' EXIT
 
@@ -163,13 +164,13 @@ echo "== a port that is taken is named"
 start --configDir config
 soon curl -sf "http://$http/ready"
 free=127.0.0.1:0
-exits 1 pilotd discovery --configDir config --httpAddr "$http" --grpcAddr $free --monitoringAddr $free
+exits 1 pilotd discovery --secureGRPCAddr= --configDir config --httpAddr "$http" --grpcAddr $free --monitoringAddr $free
 said "$http"
-exits 1 pilotd discovery --configDir config --httpAddr $free --grpcAddr "$grpc" --monitoringAddr $free
+exits 1 pilotd discovery --secureGRPCAddr= --configDir config --httpAddr $free --grpcAddr "$grpc" --monitoringAddr $free
 said "$grpc"
-exits 1 pilotd discovery --configDir config --httpAddr $free --grpcAddr $free --monitoringAddr "$monitoring"
+exits 1 pilotd discovery --secureGRPCAddr= --configDir config --httpAddr $free --grpcAddr $free --monitoringAddr "$monitoring"
 said "$monitoring"
-exits 1 pilotd discovery --configDir config --httpAddr nonsense --grpcAddr $free --monitoringAddr $free
+exits 1 pilotd discovery --secureGRPCAddr= --configDir config --httpAddr nonsense --grpcAddr $free --monitoringAddr $free
 said nonsense
 
 echo "== pages that need no proxy"
