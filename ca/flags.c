@@ -46,6 +46,10 @@ const struct pd_flag pd_ca_env[] = {
 	 .help = "namespace/account,... that may ask for the certificates of pods on their node"},
 	{.name = "ISTIOD_CUSTOM_HOST", .type = PD_FLAG_STRING, .target = &pd_ca_settings.custom_hosts, .def = "",
 	 .help = "Further names of the TLS port's certificate, comma-separated"},
+	{.name = "JWT_RULE", .type = PD_FLAG_STRING, .target = &pd_ca_settings.jwt_rule, .def = "",
+	 .help = "An OIDC provider whose tokens count, JSON: issuer, jwks_uri, audiences"},
+	{.name = "TRUSTED_GATEWAY_CIDR", .type = PD_FLAG_STRING, .target = &pd_ca_settings.gateway_cidrs, .def = "",
+	 .help = "Address ranges of gateways whose x-forwarded-client-cert counts"},
 	{.name = "REVISION", .type = PD_FLAG_STRING, .target = &pd_ca_settings.revision, .def = "", .help = "Name of this revision"},
 };
 const size_t pd_ca_env_n = sizeof(pd_ca_env) / sizeof(*pd_ca_env);

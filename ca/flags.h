@@ -21,6 +21,8 @@ struct pd_ca_settings {
 	const char *trusted_accounts; // that may ask for others: "namespace/account,…"
 	const char *custom_hosts;     // further names of the TLS port, comma-separated
 	const char *revision;
+	const char *jwt_rule;      // of an OIDC provider; "" = none
+	const char *gateway_cidrs; // whose x-forwarded-client-cert counts
 };
 extern struct pd_ca_settings pd_ca_settings;
 

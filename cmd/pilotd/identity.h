@@ -2,6 +2,8 @@
 #ifndef CMD_PILOTD_IDENTITY_H
 #define CMD_PILOTD_IDENTITY_H
 
+#include "base/fetch.h"
+#include "ca/auth_trust.h"
 #include "ca/authority.h"
 #include "ca/cacerts.h"
 #include "ca/selfsigned.h"
@@ -18,6 +20,8 @@ struct identity {
 	struct pd_selfsigned *selfsigned; // or
 	struct pd_cacerts *cacerts;       // this
 	struct pd_issuer issuer;
+	struct pd_trust *trust; // which trust domains are ours
+	struct pd_fetcher *fetcher;
 	struct pd_auth_chain auth;
 	struct pd_ca_service *service;
 	struct pd_tls *tls;
