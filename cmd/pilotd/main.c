@@ -217,12 +217,16 @@ static int start_identity(struct daemon *d, struct pd_buf *err)
 		.secure_grpc_addr = d->options.secure_grpc_addr,
 		.system_ns = d->options.settings.system_ns,
 	};
+	struct pd_mesh *defaults;
 	int rc;
+	// What the cluster has to say comes later.
+	PD_ASSERT(pd_mesh_parse("", 0, "defaults", d->issues, &defaults) == PD_OK);
 	pthread_mutex_lock(&d->mesh_lock);
-	o.mesh = d->mesh_now;
+	o.mesh = d->mesh_now ? d->mesh_now : defaults;
 	rc = identity_start(&d->identity, d->xds, &o, err);
 	d->identity_follows = rc == PD_OK;
 	pthread_mutex_unlock(&d->mesh_lock);
+	pd_obj_unref(defaults);
 	return rc;
 }
 
