@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ca/pem.h"
-#include "ca/tls_limits.h"
 #include "ca/watch.h"
 #include "config/file.h"
 
@@ -242,14 +241,13 @@ static grpc_ssl_certificate_config_reload_status fetch(void *arg, grpc_ssl_serve
 	return changed ? GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW : GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
 }
 
-static int make_credentials(struct pd_tls *t, enum pd_tls_version min, struct pd_buf *why)
+static void make_credentials(struct pd_tls *t)
 {
 	grpc_ssl_server_credentials_options *o = grpc_ssl_server_credentials_create_options_using_config_fetcher(
 		GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY, fetch, t);
 
 	t->creds = grpc_ssl_server_credentials_create_with_options(o);
 	PD_ASSERT(t->creds);
-	return pd_tls_limit_version(t->creds, min, why);
 }
 
 grpc_server_credentials *pd_tls_credentials(struct pd_tls *t)
@@ -342,7 +340,7 @@ int pd_tls_new(const struct pd_tls_config *c, struct pd_tls **out, struct pd_buf
 		rc = files ? open_files(t, c, why) : open_own(t, c, why);
 	}
 	if (rc == PD_OK)
-		rc = make_credentials(t, c->min_version, why);
+		make_credentials(t);
 	*out = t;
 	if (rc != PD_OK)
 		pd_tls_free(out);

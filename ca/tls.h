@@ -4,8 +4,8 @@
 // that are watched. grpc asks for it at every handshake: connections that are open stay as they are. Clients may show a
 // certificate; if they do, it must chain to the mesh's roots (whose it is, the authenticators look at: ca/auth.h).
 //
-// TLS 1.2 and 1.3. What grpc 1.51 has no public call for: a minimum of 1.3 is set through a symbol that Debian's library
-// exports, and refused where it is missing; cipher suites go through the environment and so apply to the whole process.
+// TLS 1.2 and 1.3. grpc 1.51 has no call for a higher minimum or for cipher suites (a minimum set through its C++ symbol does not
+// reach the handshaker that reloads certificates): both go through its environment variable, for the process as a whole.
 #ifndef CA_TLS_H
 #define CA_TLS_H
 
@@ -21,9 +21,9 @@
 enum pd_tls_version { PD_TLS_1_2, PD_TLS_1_3 };
 // "1.2", "TLSv1_2", "VersionTLS12" and so on; "" is 1.2. PD_E_INVALID: another version, with a reason.
 int pd_tls_version_parse(const char *, enum pd_tls_version *, struct pd_buf *why) PD_MUST_CHECK;
-// Chooses the TLS 1.2 suites of the process, by their IANA or OpenSSL names; before grpc is used. PD_E_INVALID: an unknown or
-// unsafe one (none without forward secrecy and AEAD is taken).
-int pd_tls_set_suites(const char *const *names, size_t n, struct pd_buf *why) PD_MUST_CHECK;
+// The lowest version, and the suites of TLS 1.2 by their IANA or OpenSSL names (none: grpc's choice), of the process; before grpc
+// is used. PD_E_INVALID: an unknown or unsafe suite (none without forward secrecy and AEAD is taken).
+int pd_tls_limit(enum pd_tls_version min, const char *const *suites, size_t n, struct pd_buf *why) PD_MUST_CHECK;
 
 struct pd_tls_config {
 	struct pd_authority *authority; // whose roots verify clients, and which signs unless there are files; borrowed
@@ -32,13 +32,12 @@ struct pd_tls_config {
 	int64_t ttl_s;                    // of it; 0 = PD_TLS_TTL_S
 	const char *cert_file, *key_file; // both or none: serve these instead
 	const char *ca_file;              // with files: verifies clients, besides the mesh's roots; NULL or "" = none
-	enum pd_tls_version min_version;
 };
 
 struct pd_tls;
-// PD_E_INVALID, PD_E_PARSE, PD_E_IO with a reason: bad files, nothing to sign with, a minimum that grpc cannot do.
+// PD_E_INVALID, PD_E_PARSE, PD_E_IO with a reason: bad files, nothing to sign with.
 int pd_tls_new(const struct pd_tls_config *, struct pd_tls **out, struct pd_buf *why) PD_MUST_CHECK;
-// For pd_xds_listen; lives as long as `tls`, and the server must be gone before that.
+// For one pd_xds_listen; lives as long as `tls`, and the server must be gone before that.
 grpc_server_credentials *pd_tls_credentials(struct pd_tls *);
 // Looks whether the certificate is due (as a thread of its own does every second).
 void pd_tls_refresh(struct pd_tls *, int64_t now_s);

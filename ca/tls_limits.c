@@ -1,11 +1,10 @@
-#include "ca/tls_limits.h"
+#include "ca/tls.h"
 
 #include <ctype.h>
-#include <dlfcn.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
-#include "base/vec.h"
+#include "base/str.h"
 
 int pd_tls_version_parse(const char *s, enum pd_tls_version *out, struct pd_buf *why)
 {
@@ -27,23 +26,8 @@ int pd_tls_version_parse(const char *s, enum pd_tls_version *out, struct pd_buf 
 	return PD_OK;
 }
 
-int pd_tls_limit_version(grpc_server_credentials *creds, enum pd_tls_version min, struct pd_buf *why)
-{
-	// A method of the C++ class behind the credentials: `this` and one argument.
-	void (*set_min)(grpc_server_credentials *, grpc_tls_version);
-	void *symbol;
-
-	if (min == PD_TLS_1_2) // grpc's own minimum
-		return PD_OK;
-	symbol = dlsym(RTLD_DEFAULT, "_ZN27grpc_ssl_server_credentials19set_min_tls_versionE16grpc_tls_version");
-	if (!symbol) {
-		pd_buf_adds(why, "this grpc library cannot be limited to TLS 1.3");
-		return PD_E_INVALID;
-	}
-	memcpy(&set_min, &symbol, sizeof(set_min));
-	set_min(creds, TLS1_3);
-	return PD_OK;
-}
+// A suite of TLS 1.2 that needs a pre-shared key, which nobody has: with no other one, TLS 1.2 never comes to pass.
+#define NO_TLS_1_2 "PSK-AES256-GCM-SHA384"
 
 // Ephemeral key exchange and authenticated encryption, as TLS 1.3 has them only.
 static bool safe(const char *name)
@@ -63,7 +47,7 @@ static int add_suite(SSL_CTX *ctx, const char *name, struct pd_buf *list, struct
 	return PD_OK;
 }
 
-int pd_tls_set_suites(const char *const *names, size_t n, struct pd_buf *why)
+int pd_tls_limit(enum pd_tls_version min, const char *const *suites, size_t n, struct pd_buf *why)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	struct pd_buf list = {0};
@@ -71,9 +55,9 @@ int pd_tls_set_suites(const char *const *names, size_t n, struct pd_buf *why)
 
 	PD_ASSERT(ctx);
 	for (size_t i = 0; i < n && rc == PD_OK; i++)
-		rc = add_suite(ctx, names[i], &list, why);
-	if (rc == PD_OK && n)
-		setenv("GRPC_SSL_CIPHER_SUITES", list.p, 1);
+		rc = add_suite(ctx, suites[i], &list, why);
+	if (rc == PD_OK && (n || min == PD_TLS_1_3))
+		setenv("GRPC_SSL_CIPHER_SUITES", min == PD_TLS_1_3 ? NO_TLS_1_2 : list.p, 1);
 	SSL_CTX_free(ctx);
 	pd_buf_free(&list);
 	return rc;

@@ -125,13 +125,12 @@ static int listen_tls(struct identity *id, struct pd_xds *xds, const struct iden
 		.ca_file = s->ca_cert_file,
 	};
 	uint16_t port;
-	int rc = pd_tls_version_parse(s->min_version, &c.min_version, err);
+	int rc;
 
 	collect_names(&names, o);
 	c.names = (const char *const *)names.v.v;
 	c.n_names = names.v.n;
-	if (rc == PD_OK)
-		rc = pd_tls_new(&c, &id->tls, err);
+	rc = pd_tls_new(&c, &id->tls, err);
 	if (rc == PD_OK)
 		rc = pd_xds_listen(xds, o->secure_grpc_addr, pd_tls_credentials(id->tls), &port, err);
 	if (rc == PD_OK)
@@ -146,7 +145,10 @@ int identity_limit_tls(struct pd_buf *err)
 {
 	const struct pd_flag_list *l = &pd_ca_settings.suites;
 
-	return pd_tls_set_suites((const char *const *)l->v, l->n, err);
+	enum pd_tls_version min;
+	int rc = pd_tls_version_parse(pd_ca_settings.min_version, &min, err);
+
+	return rc == PD_OK ? pd_tls_limit(min, (const char *const *)l->v, l->n, err) : rc;
 }
 
 // ---- who may ask -----------------------------------------------------------------------------------------------------------
