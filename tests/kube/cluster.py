@@ -2,7 +2,7 @@
 
 Finds the binaries that tests/kube/build.sh made; `run.sh FILE` sets the paths.
 """
-import http.client, json, os, signal, ssl, subprocess, sys, tempfile, urllib.parse
+import http.client, json, os, signal, ssl, subprocess, sys, tempfile, time, urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "envoy"))
 import mesh as m
@@ -133,19 +133,29 @@ class Api:
                                                       context=ssl.create_default_context(cafile=ca))
         self.token = token
 
+    def once(self, method, path, text, headers):
+        try:
+            self.connection.request(method, path, text, headers)
+            r = self.connection.getresponse()
+            return r.status, r.read()
+        except BaseException:
+            self.connection.close()  # it is opened again by the next request
+            raise
+
     def ask(self, method, path, body=None, content="application/json"):
         headers = {"Authorization": "Bearer " + self.token, "Content-Type": content}
         text = None if body is None else json.dumps(body)
         try:
-            self.connection.request(method, path, text, headers)
-            r = self.connection.getresponse()
+            status, said = self.once(method, path, text, headers)
         except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):  # of an API server that was ended
-            self.connection.close()
-            self.connection.request(method, path, text, headers)
-            r = self.connection.getresponse()
-        said = r.read()
-        if r.status >= 300:
-            raise m.Failed(f"{method} {path}: {r.status} {said[:1000]!r}")
+            status, said = self.once(method, path, text, headers)
+        for _ in range(30):
+            if status != 429:
+                break
+            time.sleep(1)  # it has just started, and says so
+            status, said = self.once(method, path, text, headers)
+        if status >= 300:
+            raise m.Failed(f"{method} {path}: {status} {said[:1000]!r}")
         return json.loads(said)
 
     def items(self, path):
