@@ -7,8 +7,8 @@
 
 #include "base/addr.h"
 #include "base/log.h"
-#include "cmd/pilot-proxy/proxy_config.h"
 #include "proxy/node.h"
+#include "proxy/proxy_config.h"
 
 #define STRING(n, field, value, text)                                                                                  \
 	{                                                                                                              \
@@ -32,6 +32,10 @@
 	{                                                                                                              \
 		.name = (n), .type = PD_FLAG_FLOAT, .target = &o->field, .def = (value), .help = (text)                \
 	}
+#define ENV(n, field, text)                                                                                            \
+	{                                                                                                              \
+		.name = (n), .type = PD_FLAG_STRING, .target = &e->field, .help = (text)                               \
+	}
 #define COUNT(t) (sizeof(t) / sizeof((t)[0]))
 
 // ---- environment -----------------------------------------------------------------------------------------------------------
@@ -44,46 +48,63 @@ struct environment {
 	bool delta;
 };
 
-static int read_environment(struct options *o, struct environment *e, struct pd_buf *err)
+// Sets `o` and `e` from the environment; or, if `help` is given, appends what there is.
+static int environment(struct options *o, struct environment *e, struct pd_buf *help, struct pd_buf *err)
 {
 	const struct pd_flag env[] = {
-		{.name = "POD_NAME", .type = PD_FLAG_STRING, .target = &e->name},
-		{.name = "POD_NAMESPACE", .type = PD_FLAG_STRING, .target = &e->ns},
-		{.name = "SERVICE_ACCOUNT", .type = PD_FLAG_STRING, .target = &e->account},
-		{.name = "INSTANCE_IP", .type = PD_FLAG_STRING, .target = &e->ip},
-		{.name = "TRUST_DOMAIN", .type = PD_FLAG_STRING, .target = &e->trust_domain},
-		{.name = "ISTIO_META_CLUSTER_ID", .type = PD_FLAG_STRING, .target = &e->cluster_id},
-		{.name = "ISTIO_META_MESH_ID", .type = PD_FLAG_STRING, .target = &e->mesh_id},
-		{.name = "ISTIO_META_NETWORK", .type = PD_FLAG_STRING, .target = &e->network},
-		{.name = "CA_ADDR", .type = PD_FLAG_STRING, .target = &e->ca},
-		{.name = "XDS_ROOT_CA", .type = PD_FLAG_STRING, .target = &e->xds_root},
-		{.name = "CA_ROOT_CA", .type = PD_FLAG_STRING, .target = &e->ca_root},
-		{.name = "ISTIOD_SAN", .type = PD_FLAG_STRING, .target = &e->server_name},
-		{.name = "ECC_SIGNATURE_ALGORITHM", .type = PD_FLAG_STRING, .target = &e->ecc},
-		{.name = "ECC_CURVE", .type = PD_FLAG_STRING, .target = &e->curve},
-		{.name = "ISTIO_DELTA_XDS", .type = PD_FLAG_BOOL, .target = &e->delta, .def = "true"},
+		ENV("POD_NAME", name, "name of the workload"),
+		ENV("POD_NAMESPACE", ns, "its namespace"),
+		ENV("SERVICE_ACCOUNT", account, "its service account"),
+		ENV("INSTANCE_IP", ip, "its address"),
+		ENV("TRUST_DOMAIN", trust_domain, "of its SPIFFE ID"),
+		ENV("ISTIO_META_CLUSTER_ID", cluster_id, "name of the cluster; default Kubernetes"),
+		ENV("ISTIO_META_MESH_ID", mesh_id, "name of the mesh; default: the trust domain"),
+		ENV("ISTIO_META_NETWORK", network, "network of the workload"),
+		ENV("CA_ADDR", ca, "pilotd's CA"),
+		ENV("XDS_ROOT_CA", xds_root, "file with the roots for pilotd's certificate"),
+		ENV("CA_ROOT_CA", ca_root, "the same"),
+		ENV("ISTIOD_SAN", server_name, "name in pilotd's certificate"),
+		ENV("ECC_SIGNATURE_ALGORITHM", ecc, "ECDSA"),
+		ENV("ECC_CURVE", curve, "P256 or P384"),
+		{.name = "ISTIO_DELTA_XDS",
+		 .type = PD_FLAG_BOOL,
+		 .target = &e->delta,
+		 .def = "true",
+		 .help = "take configuration over the incremental protocol"},
 		{.name = "TERMINATION_DRAIN_DURATION_SECONDS",
 		 .type = PD_FLAG_INT,
 		 .target = &e->termination_s,
-		 .def = "-1"},
-		{.name = "ISTIO_CPU_LIMIT", .type = PD_FLAG_INT, .target = &e->cpu_limit, .def = "-1"},
-		STRING("CERT_SIGNER", signer, "", ""),
-		STRING("PROV_CERT", provisioned, "", ""),
-		STRING("OUTPUT_CERTS", output, "", ""),
-		STRING("PROXY_CONFIG", proxy_config, "", ""),
-		STRING("ISTIO_BOOTSTRAP_OVERRIDE", override, "", ""),
-		STRING("ISTIO_KUBE_APP_PROBERS", probes, "", ""),
-		STRING("ISTIO_PROMETHEUS_ANNOTATIONS", prometheus, "", ""),
-		NUMBER("WORKLOAD_RSA_KEY_SIZE", rsa_bits, "2048", PD_RSA_BITS_MIN, PD_RSA_BITS_MAX, ""),
-		DURATION("SECRET_TTL", ttl_ns, "24h", ""),
-		FLOAT("SECRET_GRACE_PERIOD_RATIO", grace_ratio, "0.5", ""),
-		FLOAT("SECRET_GRACE_PERIOD_RATIO_JITTER", grace_jitter, "0.01", ""),
-		BOOL("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", exit_on_zero, "false", ""),
-		DURATION("MINIMUM_DRAIN_DURATION", minimum_drain_ns, "5s", ""),
+		 .def = "-1",
+		 .help = "how long Envoy goes on at the end; -1: PROXY_CONFIG, else 5"},
+		{.name = "ISTIO_CPU_LIMIT",
+		 .type = PD_FLAG_INT,
+		 .target = &e->cpu_limit,
+		 .def = "-1",
+		 .help = "worker threads of Envoy; -1: one per core"},
+		STRING("CERT_SIGNER", signer, "", "signer that the CA should use"),
+		STRING("PROV_CERT", provisioned, "",
+		       "folder with cert-chain.pem, key.pem, root-cert.pem: who we are if there is no token"),
+		STRING("OUTPUT_CERTS", output, "", "folder into which each certificate is written, by the same names"),
+		STRING("PROXY_CONFIG", proxy_config, "", "ProxyConfig as JSON"),
+		STRING("ISTIO_BOOTSTRAP_OVERRIDE", override, "", "file with more bootstrap configuration for Envoy"),
+		STRING("ISTIO_KUBE_APP_PROBERS", probes, "", "the application's probes as JSON"),
+		STRING("ISTIO_PROMETHEUS_ANNOTATIONS", prometheus, "", "where the application's metrics are, as JSON"),
+		NUMBER("WORKLOAD_RSA_KEY_SIZE", rsa_bits, "2048", PD_RSA_BITS_MIN, PD_RSA_BITS_MAX,
+		       "bits of an RSA key"),
+		DURATION("SECRET_TTL", ttl_ns, "24h", "lifetime of a certificate to ask for"),
+		FLOAT("SECRET_GRACE_PERIOD_RATIO", grace_ratio, "0.5", "renewed when so much of its life is left"),
+		FLOAT("SECRET_GRACE_PERIOD_RATIO_JITTER", grace_jitter, "0.01", "plus or minus so much"),
+		BOOL("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", exit_on_zero, "false",
+		     "at the end, wait until no connection is open"),
+		DURATION("MINIMUM_DRAIN_DURATION", minimum_drain_ns, "5s", "in that case, but at least so long"),
 	};
 	struct pd_flag_set set = {0};
+	int rc = PD_OK;
 	pd_flag_set_add(&set, env, COUNT(env));
-	int rc = pd_env_load(&set, err);
+	if (help)
+		pd_env_help(&set, help);
+	else
+		rc = pd_env_load(&set, err);
 	pd_flag_set_free(&set);
 	return rc;
 }
@@ -123,7 +144,7 @@ static enum options_result read_flags(struct options *o, int argc, char **argv)
 		STRING("configPath", config_path, "", "folder for Envoy's bootstrap; default ./etc/istio/proxy"),
 		STRING("binaryPath", envoy, "", "Envoy; default: PROXY_CONFIG, else envoy in PATH"),
 		STRING("proxyLogLevel", log_level, "warning", "log level of Envoy"),
-		STRING("proxyComponentLogLevel", component_levels, "", "COMPONENT:LEVEL,... of Envoy"),
+		STRING("proxyComponentLogLevel", component_levels, "misc:error", "COMPONENT:LEVEL,... of Envoy"),
 		NUMBER("concurrency", concurrency, "-1", -1, 1024,
 		       "Envoy's worker threads; -1: PROXY_CONFIG, else "
 		       "ISTIO_CPU_LIMIT, else one per core; 0: one per core"),
@@ -145,8 +166,11 @@ static enum options_result read_flags(struct options *o, int argc, char **argv)
 	if (pd_flags_parse(&set, argc, argv, &args, &err) != PD_OK) {
 		fprintf(stderr, "pilot-proxy: %s\n", err.p);
 	} else if (args.help) {
+		struct environment e;
 		pd_flags_help(&set, &err);
-		printf("pilot-proxy proxy sidecar|router [flags]\n\n%s", pd_or(err.p, ""));
+		pd_buf_adds(&err, "\nEnvironment:\n\n");
+		environment(o, &e, &err, NULL);
+		printf("pilot-proxy proxy sidecar|router [flags]\n\n%s", err.p);
 		result = OPTIONS_EXIT;
 	} else if (args.n != 1 || (strcmp(args.v[0], "sidecar") != 0 && strcmp(args.v[0], "router") != 0)) {
 		fprintf(stderr, "pilot-proxy: proxy sidecar or proxy router\n");
@@ -196,7 +220,7 @@ static int bad(const char *what, const char *value, const char *why)
 	return PD_E_INVALID;
 }
 
-static int settle_addresses(struct options *o, const struct environment *e, const struct proxy_config *pc)
+static int settle_addresses(struct options *o, const struct environment *e, const struct pd_proxy_config *pc)
 {
 	struct pd_addr xds, ca;
 	prefer(&o->discovery, pc->discovery, "istiod.istio-system.svc:15012");
@@ -252,7 +276,7 @@ static int check(const struct options *o)
 	return PD_OK;
 }
 
-static void settle_envoy(struct options *o, const struct environment *e, const struct proxy_config *pc)
+static void settle_envoy(struct options *o, const struct environment *e, const struct pd_proxy_config *pc)
 {
 	prefer(&o->protocol, e->delta ? "delta" : "sotw", "");
 	prefer(&o->envoy, pc->binary, "envoy");
@@ -276,14 +300,14 @@ static void settle_envoy(struct options *o, const struct environment *e, const s
 enum options_result options_parse(struct options *o, int argc, char **argv)
 {
 	struct environment e = {0};
-	struct proxy_config pc;
+	struct pd_proxy_config pc;
 	struct pd_buf err = {0};
 	enum options_result result = read_flags(o, argc, argv);
 	if (result != OPTIONS_RUN)
 		return result;
 	// ProxyConfig first: its proxyMetadata is environment.
-	if (proxy_config_read(&o->arena, getenv("PROXY_CONFIG"), &pc, &err) != PD_OK ||
-	    read_environment(o, &e, &err) != PD_OK) {
+	if (pd_proxy_config_read(&o->arena, getenv("PROXY_CONFIG"), &pc, &err) != PD_OK ||
+	    environment(o, &e, NULL, &err) != PD_OK) {
 		fprintf(stderr, "pilot-proxy: %s\n", err.p);
 		result = OPTIONS_ERROR;
 	} else {

@@ -1,6 +1,6 @@
 // What pilot-proxy takes from PROXY_CONFIG: the JSON of an istio.mesh.v1alpha1.ProxyConfig, as the injector leaves it.
-#ifndef CMD_PILOT_PROXY_PROXY_CONFIG_H
-#define CMD_PILOT_PROXY_PROXY_CONFIG_H
+#ifndef PROXY_PROXY_CONFIG_H
+#define PROXY_PROXY_CONFIG_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,7 +10,7 @@
 #include "base/str.h"
 
 // Strings are in the arena; "" or NULL, 0 where not given, unless said otherwise.
-struct proxy_config {
+struct pd_proxy_config {
 	const char *discovery, *binary, *config_path, *service_cluster;
 	bool no_auth; // controlPlaneAuthPolicy NONE, written out (that of no policy is mutual TLS)
 	int32_t admin_port, status_port;
@@ -22,6 +22,7 @@ struct proxy_config {
 
 // `json` NULL or "": all defaults. The entries of proxyMetadata are put into the environment of this process. PD_E_PARSE,
 // PD_E_INVALID, PD_E_LIMIT with a text in `err`. Unknown fields are left alone.
-int proxy_config_read(struct pd_arena *, const char *json, struct proxy_config *out, struct pd_buf *err) PD_MUST_CHECK;
+int pd_proxy_config_read(struct pd_arena *, const char *json, struct pd_proxy_config *out, struct pd_buf *err)
+	PD_MUST_CHECK;
 
 #endif

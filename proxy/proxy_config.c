@@ -1,4 +1,4 @@
-#include "cmd/pilot-proxy/proxy_config.h"
+#include "proxy/proxy_config.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static const char **list(struct pd_arena *a, char **v, size_t n)
 	return out;
 }
 
-static void take(struct pd_arena *a, const Istio__ProxyConfig *m, struct proxy_config *out)
+static void take(struct pd_arena *a, const Istio__ProxyConfig *m, struct pd_proxy_config *out)
 {
 	out->discovery = m->discovery_address;
 	out->binary = m->binary_path;
@@ -45,15 +45,15 @@ static void take(struct pd_arena *a, const Istio__ProxyConfig *m, struct proxy_c
 			setenv(m->proxy_metadata[i]->key, m->proxy_metadata[i]->value, 1);
 }
 
-int proxy_config_read(struct pd_arena *a, const char *json, struct proxy_config *out, struct pd_buf *err)
+int pd_proxy_config_read(struct pd_arena *a, const char *json, struct pd_proxy_config *out, struct pd_buf *err)
 {
 	struct pd_codec codec = {.arena = a, .policy = PD_CODEC_LENIENT};
 	struct pd_json *tree;
 	struct pd_json_error why;
 	void *m;
-	*out = (struct proxy_config){.concurrency = -1,
-				     .drain_ns = 45 * 1000000000ll,
-				     .termination_ns = 5 * 1000000000ll};
+	*out = (struct pd_proxy_config){.concurrency = -1,
+					.drain_ns = 45 * 1000000000ll,
+					.termination_ns = 5 * 1000000000ll};
 	if (pd_empty(json))
 		return PD_OK;
 	int rc = pd_json_parse(a, json, strlen(json), &tree, &why);
