@@ -15,7 +15,7 @@ packages=(
 	libgrpc-dev libprotobuf-c-dev libmicrohttpd-dev libgnutls28-dev libssl-dev libcurl4-openssl-dev
 	libyaml-dev libjansson-dev libxxhash-dev uthash-dev libcmocka-dev
 	# what scripts call
-	python3 python3-venv ca-certificates curl jq iproute2 openssl procps util-linux
+	python3 python3-venv ca-certificates curl jq iproute2 iptables openssl procps util-linux
 )
 
 install_packages() {

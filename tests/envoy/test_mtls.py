@@ -1,0 +1,137 @@
+"""Mutual TLS between two stock Envoys that pilot-proxy runs, behind iptables, with certificates of pilotd's CA."""
+import os, re, threading, time, unittest
+
+import mesh as m
+import mtls
+import netns
+
+PROTOCOL = os.environ.get("PROTOCOL", "delta")
+STRICT = """apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: demo}
+spec:
+  mtls: {mode: STRICT}
+"""
+ALLOW = """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: who, namespace: demo}
+spec:
+  selector:
+    matchLabels: {app: reviews}
+  action: ALLOW
+  rules:
+  - from:
+    - source:
+        principals: ["cluster.local/ns/demo/sa/%s"]
+"""
+TTL = 8  # seconds; renewed at half of it
+
+
+class Traffic:
+    """Requests from `shop` without pause, half of them on new connections, in a `with` block; then `answers`."""
+
+    def __init__(self, world):
+        self.world, self.answers, self.stopping = world, {}, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        with netns.inside("shop"):
+            kept = m.Client(mtls.PORT, "reviews.demo", address=mtls.SERVICE)
+            while not self.stopping.is_set():
+                for client in (kept, m.Client(mtls.PORT, "reviews.demo", address=mtls.SERVICE)):
+                    try:
+                        who = str(client.get("/").status)
+                    except Exception as e:  # whatever goes wrong is counted
+                        who = repr(e)
+                    self.answers[who] = self.answers.get(who, 0) + 1
+                    if client is not kept:
+                        client.close()
+                time.sleep(0.002)
+            kept.close()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join(m.PATIENCE)
+
+
+class MutualTls(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = cls.enterClassContext(mtls.World())
+        cls.world.start(PROTOCOL, f"{TTL}s")
+        m.eventually(lambda: cls.world.from_shop().status == 200, why="a first answer")
+
+    def tearDown(self):
+        for name in ("strict.yaml", "who.yaml"):
+            self.world.write(name, None)
+        m.eventually(lambda: self.world.from_shop().status == 200 and self.world.from_outside().status == 200,
+                     why="the configuration of the start")
+
+    def test_identity_is_seen(self):
+        xfcc = self.world.from_shop().json["headers"]["x-forwarded-client-cert"]
+        self.assertIn("URI=spiffe://cluster.local/ns/demo/sa/shop", xfcc)
+        self.assertIn("By=spiffe://cluster.local/ns/demo/sa/reviews", xfcc)
+        self.assertNotIn("x-forwarded-client-cert", self.world.from_outside().json["headers"])
+        self.assertEqual(self.world.shop.certificate()[1], "spiffe://cluster.local/ns/demo/sa/shop")
+
+    def test_strict_refuses_plaintext(self):
+        self.assertEqual(self.world.from_outside().status, 200)
+        self.world.write("strict.yaml", STRICT)
+
+        def refused():
+            try:
+                return self.world.from_outside().status != 200
+            except OSError:
+                return True
+        m.eventually(refused, why="plaintext being refused")
+        for _ in range(20):
+            with self.assertRaises(OSError):
+                self.world.from_outside()
+            self.assertEqual(self.world.from_shop().status, 200)
+
+    def test_policy_by_identity(self):
+        self.world.write("who.yaml", ALLOW % "somebody-else")
+        m.eventually(lambda: self.world.from_shop().status == 403, why="the denial")
+        self.assertEqual(self.world.from_outside().status, 403)
+        self.world.write("who.yaml", ALLOW % "shop")
+        m.eventually(lambda: self.world.from_shop().status == 200, why="the permission")
+        self.assertEqual(self.world.from_outside().status, 403)
+
+    def test_renewal_loses_nothing(self):
+        serials = set()
+        with Traffic(self.world) as traffic:
+            end = time.monotonic() + 3 * TTL
+            while time.monotonic() < end or len(serials) < 4:
+                serials.update(p.certificate()[0] for p in (self.world.shop, self.world.reviews))
+                self.assertLess(time.monotonic(), end + m.PATIENCE)
+                time.sleep(0.2)
+        self.assertEqual(set(traffic.answers), {"200"}, traffic.answers)
+        self.assertGreaterEqual(traffic.answers["200"], 200)
+        print(f"  {traffic.answers['200']} requests, {len(serials)} certificates", flush=True)
+
+    def test_status(self):
+        metrics = self.world.shop.fetch(mtls.STATUS, "/stats/prometheus")
+        self.assertRegex(metrics, r'istio_agent_cert_expiry_seconds\{resource_name="default"\} [1-8]\n')
+        self.assertIn("envoy_cluster_upstream_rq", metrics)
+        self.assertNotIn("istio_agent_", self.world.shop.fetch(mtls.PROMETHEUS, "/stats/prometheus"))
+        self.assertIsNotNone(self.world.shop.fetch(mtls.STATUS, "/healthz/ready"))
+        with open(os.path.join(self.world.shop.folder, "log")) as f:
+            self.assertIsNone(re.search("PRIVATE KEY|eyJ", f.read()))  # neither key nor token
+
+    def test_wrong_token_gets_nothing(self):
+        netns.add("thief", "10.77.0.9")
+        p = mtls.Proxy(self.world, "thief", "10.77.0.9", PROTOCOL, audience="somebody else")
+        try:
+            p.wait_for(lambda: "UNAUTHENTICATED" in p.tail())
+            with self.assertRaises(OSError):
+                p.fetch(mtls.READINESS, "/healthz/ready")
+        finally:
+            p.stop()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
