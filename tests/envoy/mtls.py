@@ -4,7 +4,7 @@ import base64, contextlib, json, os, shutil, sys, tempfile
 
 import mesh as m
 import netns
-from tokens import Tokens
+from tokens import Tokens, openssl
 
 CONFIG = os.path.join(m.ROOT, "tests", "envoy", "mtls")
 SHOP, REVIEWS, SERVICE, PORT = "10.77.0.2", "10.77.0.3", "10.96.1.2", 8000
@@ -19,7 +19,7 @@ class Pilotd(m.Child):
                                     "--grpcAddr", f"{netns.BRIDGE}:15010", "--secureGRPCAddr", f"{netns.BRIDGE}:{XDS}",
                                     "--httpAddr", "127.0.0.1:8080", "--monitoringAddr", "127.0.0.1:15014",
                                     "--httpsAddr=", "--caDir", world.path("ca"), "--shutdownDuration", "1s"],
-                         world.path("pilotd.log"), env={"JWT_RULE": world.tokens.rule})
+                         world.path("pilotd.log"), env={"JWT_RULE": world.tokens.rule, **world.pilotd_env})
         self.wait_for(lambda: m.fetch(8080, "/ready") is not None)
 
     def stop(self, *args):
@@ -61,6 +61,11 @@ class Proxy(m.Child):
                 return leaf["serial_number"], leaf["subject_alt_names"][0]["uri"]
         return None
 
+    def roots(self):
+        """Serial numbers of the roots that Envoy trusts."""
+        return {c["serial_number"].lower().zfill(32) for entry in json.loads(self.fetch(ADMIN, "/certs"))["certificates"]
+                for c in entry["ca_cert"]}
+
     def stop(self, *args):
         """Ends it as a kubelet does; fails if it does not end well."""
         status = super().stop(*args)
@@ -69,10 +74,19 @@ class Proxy(m.Child):
 
 
 class World:
-    """Use in a `with` block."""
+    """Use in a `with` block. pilotd_env: more environment of pilotd."""
+
+    def __init__(self, pilotd_env=None):
+        self.pilotd_env = pilotd_env or {}
 
     def __enter__(self):
-        self.stack = contextlib.ExitStack()
+        with contextlib.ExitStack() as stack:
+            self.stack = stack
+            self.open()
+            self.stack = stack.pop_all()
+        return self
+
+    def open(self):
         self.dir = tempfile.mkdtemp(prefix="mtls-", dir=os.environ.get("PD_TMP"))
         self.config, self.mesh_file = self.path("config"), self.path("mesh.yaml")
         shutil.copytree(CONFIG, self.config)
@@ -81,13 +95,12 @@ class World:
         self.tokens = Tokens(self.path("issuer.key"))
         os.makedirs(self.path("ca"), mode=0o700)
         netns.start_bridge()
+        self.stack.callback(netns.stop_bridge)
         for name, address in (("shop", SHOP), ("reviews", REVIEWS)):
             netns.add(name, address)
             netns.redirect(name)
         self.pilotd = self.child(Pilotd(self))
-        with open(self.path("ca/istio-ca-secret.json")) as f, open(self.path("root.pem"), "wb") as root:
-            root.write(base64.b64decode(json.load(f)["data"]["ca-cert.pem"]))
-        return self
+        self.publish_root()
 
     def __exit__(self, *failed):
         return self.stack.__exit__(*failed)
@@ -105,6 +118,16 @@ class World:
         self.shop = self.child(Proxy(self, "shop", SHOP, protocol, ttl))
         self.reviews.wait_ready()
         self.shop.wait_ready()
+
+    def publish_root(self):
+        """The CA's root into the file of the proxies, as the ConfigMap of a cluster brings it. Returns its serial number."""
+        with open(self.path("ca/istio-ca-secret.json")) as f:
+            pem = base64.b64decode(json.load(f)["data"]["ca-cert.pem"])
+        if not os.path.exists(self.path("root.pem")) or open(self.path("root.pem"), "rb").read() != pem:
+            with open(self.path("root.pem.new"), "wb") as root:
+                root.write(pem)
+            os.rename(self.path("root.pem.new"), self.path("root.pem"))
+        return openssl("x509", "-noout", "-serial", data=pem).decode().strip().split("=")[1].lower()
 
     def path(self, name):
         return os.path.join(self.dir, name)

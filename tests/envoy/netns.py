@@ -29,6 +29,13 @@ def start_bridge():
     run("ip", "link", "set", "br0", "up")
 
 
+def stop_bridge():
+    """Ends all of it; what still runs in a namespace keeps that alone."""
+    for name in os.listdir("/run/netns"):
+        run("ip", "netns", "delete", name)
+    run("ip", "link", "delete", "br0")
+
+
 def add(name, address):
     """A namespace with one address beside the bridge's."""
     run("ip", "netns", "add", name)

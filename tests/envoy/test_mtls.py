@@ -133,5 +133,33 @@ class MutualTls(unittest.TestCase):
             p.stop()
 
 
+class RootRotation(unittest.TestCase):
+    """The CA's root is replaced while requests flow: certificates of the old and of the new one meet, and none is refused."""
+    ENV = {"CITADEL_SELF_SIGNED_CA_CERT_TTL": "60s", "CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL": "1s",
+           "CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE": "20",
+           "CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR": "false", "DEFAULT_WORKLOAD_CERT_TTL": f"{TTL}s"}
+
+    def test_rotation_loses_nothing(self):
+        with mtls.World(self.ENV) as world:
+            world.start(PROTOCOL, f"{TTL}s")
+            m.eventually(lambda: world.from_shop().status == 200, why="a first answer")
+            proxies, old = (world.shop, world.reviews), world.publish_root()
+
+            def rotated():
+                new = world.publish_root()
+                return new != old and all(new in p.roots() for p in proxies)
+
+            def forgotten():
+                world.publish_root()
+                return not any(old in p.roots() for p in proxies)
+            self.assertTrue(all(old in p.roots() for p in proxies))
+            with Traffic(world) as traffic:
+                m.eventually(rotated, seconds=90, pause=0.2, why="the new root")
+                print(f"  rotated after {sum(traffic.answers.values())} requests", flush=True)
+                m.eventually(forgotten, seconds=90, pause=0.2, why="the end of the old root")
+            self.assertEqual(set(traffic.answers), {"200"}, traffic.answers)
+            print(f"  {traffic.answers['200']} requests", flush=True)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
