@@ -137,6 +137,13 @@ void rig_note(struct rig_log *l, const char *fmt, ...)
 	pthread_mutex_unlock(&l->lock);
 }
 
+void rig_clear(struct rig_log *l)
+{
+	pthread_mutex_lock(&l->lock);
+	pd_buf_reset(&l->text);
+	pthread_mutex_unlock(&l->lock);
+}
+
 static int count(const struct rig_log *l, const char *part)
 {
 	int n = 0;

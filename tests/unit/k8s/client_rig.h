@@ -32,6 +32,7 @@ struct rig_log {
 void rig_log_init(struct rig_log *);
 void rig_log_free(struct rig_log *);
 void rig_note(struct rig_log *, const char *fmt, ...) PD_PRINTF(2, 3);
+void rig_clear(struct rig_log *);
 // Waits until the notes hold `part` (n times); fails the test if that does not happen.
 void rig_wait(struct rig_log *, const char *part);
 void rig_wait_times(struct rig_log *, const char *part, int n);
