@@ -1,6 +1,6 @@
 """A mesh with identities: pilotd with a CA of its own on a TLS port, workloads in network namespaces behind iptables, each with
 a stock Envoy that pilot-proxy runs."""
-import base64, contextlib, json, os, shutil, sys, tempfile
+import base64, contextlib, json, os, shutil, subprocess, sys, tempfile
 
 import mesh as m
 import netns
@@ -32,7 +32,7 @@ class Pilotd(m.Child):
 class Proxy(m.Child):
     """pilot-proxy with its Envoy, in the namespace of the same name."""
 
-    def __init__(self, world, name, address, protocol, ttl="24h", audience="istio-ca"):
+    def __init__(self, world, name, address, protocol, ttl="24h", audience="istio-ca", env=None):
         self.name_space, self.folder = name, world.path(name)
         os.makedirs(self.folder, exist_ok=True)
         with open(os.path.join(self.folder, "token"), "w") as f:
@@ -44,7 +44,7 @@ class Proxy(m.Child):
                 "--rootChangeDelay", "1s"]
         super().__init__(name, netns.command(name, *args, proxy=True), os.path.join(self.folder, "log"),
                          env={"SECRET_TTL": ttl, "SECRET_GRACE_PERIOD_RATIO_JITTER": "0.05",
-                              "TERMINATION_DRAIN_DURATION_SECONDS": "1"}, cwd=self.folder)
+                              "TERMINATION_DRAIN_DURATION_SECONDS": "1", **(env or {})}, cwd=self.folder)
 
     def fetch(self, port, path, method="GET"):
         with netns.inside(self.name_space):
@@ -53,6 +53,15 @@ class Proxy(m.Child):
     def wait_ready(self):
         self.wait_for(lambda: self.fetch(READINESS, "/healthz/ready") is not None)
         return self
+
+    def command(self, *args):
+        """A command of pilot-proxy as a hook of the pod runs it. Exit status and output."""
+        done = subprocess.run(netns.command(self.name_space, "pilot-proxy", *args), capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout
+
+    def envoy_pid(self):
+        with open(f"/proc/{self.proc.pid}/task/{self.proc.pid}/children") as f:
+            return int(f.read().split()[0])
 
     def certificate(self):
         """What Envoy says of the certificate that it shows: serial number and SPIFFE ID."""
@@ -114,10 +123,15 @@ class World:
         backends = self.child(m.Child("backends", netns.command("reviews", sys.executable, m.BACKENDS, "--port", str(PORT),
                                                                 f"reviews={REVIEWS}"), self.path("backends.log")))
         backends.wait_for(lambda: "ready" in backends.tail())
+        self.protocol, self.ttl = protocol, ttl
         self.reviews = self.child(Proxy(self, "reviews", REVIEWS, protocol, ttl))
         self.shop = self.child(Proxy(self, "shop", SHOP, protocol, ttl))
         self.reviews.wait_ready()
         self.shop.wait_ready()
+
+    def restart_reviews(self, **env):
+        """A new proxy in the place of one that has ended."""
+        self.reviews = self.child(Proxy(self, "reviews", REVIEWS, self.protocol, self.ttl, env=env)).wait_ready()
 
     def publish_root(self):
         """The CA's root into the file of the proxies, as the ConfigMap of a cluster brings it. Returns its serial number."""

@@ -1,5 +1,5 @@
 """Mutual TLS between two stock Envoys that pilot-proxy runs, behind iptables, with certificates of pilotd's CA."""
-import os, re, threading, time, unittest
+import json, os, re, signal, threading, time, unittest
 
 import mesh as m
 import mtls
@@ -121,6 +121,51 @@ class MutualTls(unittest.TestCase):
         self.assertIsNotNone(self.world.shop.fetch(mtls.STATUS, "/healthz/ready"))
         with open(os.path.join(self.world.shop.folder, "log")) as f:
             self.assertIsNone(re.search("PRIVATE KEY|eyJ", f.read()))  # neither key nor token
+
+    def test_commands(self):
+        shop = self.world.shop
+        self.assertEqual(shop.command("wait", "--timeoutSeconds", "5"), (0, ""))
+        self.assertEqual(shop.command("wait", "--timeoutSeconds", "0", "--url", "http://127.0.0.1:1/")[0], 1)
+        self.assertEqual(shop.command("request", "GET", "healthz/ready"), (0, ""))
+        self.assertEqual(shop.command("request", "GET", "/nowhere")[0], 1)
+        status, text = shop.command("request", "--debug-port", "15000", "GET", "server_info")
+        self.assertEqual((status, json.loads(text)["state"]), (0, "LIVE"))
+
+    def test_drains(self):
+        """At the end what is under way is answered; with the wish to wait for it, however long that takes."""
+        self.world.reviews.stop()
+        self.world.restart_reviews(EXIT_ON_ZERO_ACTIVE_CONNECTIONS="true", MINIMUM_DRAIN_DURATION="1s")
+        # Not from shop: its Envoy would keep the connection open.
+        m.eventually(lambda: self.world.from_outside().status == 200, why="the new proxy's answer")
+        answers = []
+        slow = threading.Thread(target=lambda: answers.append(self.world.from_outside("/?sleep=4").status))
+        slow.start()
+        time.sleep(0.5)
+        start = time.monotonic()
+        self.world.reviews.proc.terminate()
+        time.sleep(0.5)
+        with self.assertRaises(OSError):  # 503: it is about to end
+            self.world.reviews.fetch(mtls.STATUS, "/healthz/ready")
+        self.assertEqual(self.world.reviews.proc.wait(m.PATIENCE), 0)
+        slow.join(m.PATIENCE)
+        self.assertEqual(answers, [200])
+        self.assertGreater(time.monotonic() - start, 3)
+        self.world.restart_reviews()
+
+    def test_envoy_dies(self):
+        self.world.reviews.stop()
+        self.world.restart_reviews()
+        pid = self.world.reviews.envoy_pid()
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(self.world.reviews.proc.wait(m.PATIENCE), 128 + signal.SIGKILL)
+        self.assertIn("Envoy ended", self.world.reviews.tail())
+        self.world.reviews.proc.returncode = 0  # as it should be: nothing to complain about at the end
+        self.world.restart_reviews()
+
+    def test_quit(self):
+        self.world.reviews.fetch(mtls.STATUS, "/quitquitquit", "POST")
+        self.assertEqual(self.world.reviews.proc.wait(m.PATIENCE), 0)
+        self.world.restart_reviews()
 
     def test_wrong_token_gets_nothing(self):
         netns.add("thief", "10.77.0.9")
