@@ -4,7 +4,6 @@ Finds the binaries that tests/kube/build.sh made; `run.sh FILE` sets the paths.
 """
 import http.client, json, os, signal, ssl, subprocess, sys, tempfile, time, urllib.parse
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "envoy"))
 import mesh as m
 
 KUBE = os.path.dirname(os.path.abspath(__file__))

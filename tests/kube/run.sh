@@ -4,6 +4,7 @@ set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 venv=${PD_VENV:-$root/.venv}
 export PATH=${PD_BUILD:-$root/build/release}/bin:$venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH=$root/tests/kube:$root/tests/envoy
 export KUBE_OUT=${KUBE_OUT:-$HOME/.cache/pilotd-kube}
 for program in kube faultproxy; do
 	if [ ! -x "$KUBE_OUT/bin/$program" ]; then

@@ -4,7 +4,7 @@ import json, unittest
 import mesh as m
 import world as w
 
-SELECTED = w.MESH + "discoverySelectors:\n- matchLabels: {mesh: member}\n- matchExpressions: [{key: team, operator: In, values: [x, y]}]\n"
+SELECTED = w.MESH + "discoverySelectors:\n- matchLabels: {mesh: member}\n- matchExpressions: [{key: team, operator: In, values: [x, \"y\"]}]\n"
 
 
 class MeshOfTheCluster(unittest.TestCase):

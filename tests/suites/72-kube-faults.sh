@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# The state of pilotd is that of the API server, whatever happens to server and connection.
+# needs: kube
+# timeout: 600
+exec tests/kube/run.sh test_faults
