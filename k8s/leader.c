@@ -98,7 +98,7 @@ static void note_state(struct pd_k8s_leader *l, const char *holder, const char *
 	pthread_mutex_lock(&l->mutex);
 	if (holder)
 		snprintf(l->state.holder, sizeof(l->state.holder), "%s", holder);
-	snprintf(l->state.error, sizeof(l->state.error), "%s", error);
+	snprintf(l->state.error, sizeof(l->state.error), "%.*s", (int)sizeof(l->state.error) - 1, error);
 	pthread_mutex_unlock(&l->mutex);
 }
 

@@ -17,16 +17,19 @@ bool kube_wanted(const struct options *o)
 
 // ---- mesh configuration --------------------------------------------------------------------------------------------------
 
-static void part(struct kube *k, enum pd_mesh_part which, const char *text)
+// Each key is an origin of its own: what is good in one must not clear the issues of the other.
+static void part(struct kube *k, enum pd_mesh_part which, const char *key, const char *text)
 {
-	pd_mesh_input_text(k->mesh, which, PD_MESH_FROM_CLUSTER, text, text ? strlen(text) : 0, k->map);
+	char *origin = pd_xasprintf("%s, key %s", k->map, key);
+	pd_mesh_input_text(k->mesh, which, PD_MESH_FROM_CLUSTER, text, text ? strlen(text) : 0, origin);
+	free(origin);
 }
 
 static void on_mesh(void *arg, const char *mesh, const char *networks)
 {
 	struct kube *k = arg;
-	part(k, PD_MESH_CONFIG, mesh);
-	part(k, PD_MESH_NETWORKS, networks);
+	part(k, PD_MESH_CONFIG, "mesh", mesh);
+	part(k, PD_MESH_NETWORKS, "meshNetworks", networks);
 	if (!k->told)
 		pd_mesh_input_ready(k->mesh);
 	k->told = true;
