@@ -21,7 +21,9 @@ struct pd_ca_settings {
 	const char *trusted_accounts; // that may ask for others: "namespace/account,…"
 	const char *custom_hosts;     // further names of the TLS port, comma-separated
 	const char *revision;
-	const char *jwt_rule;      // of an OIDC provider; "" = none
+	struct pd_flag_list token_audiences; // that tokens must be for
+	const char *jwt_rule;                // of an OIDC provider; "" = none
+	const char *token_issuer;  // whose tokens are verified with its published keys, outside of a cluster; "" = none
 	const char *gateway_cidrs; // whose x-forwarded-client-cert counts
 };
 extern struct pd_ca_settings pd_ca_settings;

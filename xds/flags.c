@@ -3,7 +3,7 @@
 static struct {
 	int64_t debounce_after, debounce_max, push_throttle, send_timeout, keepalive, keepalive_timeout, max_age;
 	double requests_per_second;
-	bool eds_debounce;
+	bool eds_debounce, auth, auth_plaintext, identity_check;
 } values;
 
 #define DAY_NS (24 * 3600 * 1000000000ll)
@@ -22,6 +22,12 @@ const struct pd_flag pd_xds_env[] = {
 	 .help = "New streams per second; 0 = by the number of CPUs"},
 	{.name = "PILOT_XDS_SEND_TIMEOUT", .type = PD_FLAG_DURATION, .target = &values.send_timeout, .def = "60s", .min = 1000000, .max = DAY_NS,
 	 .help = "A client that takes no bytes for so long is cut off"},
+	{.name = "XDS_AUTH", .type = PD_FLAG_BOOL, .target = &values.auth, .def = "true",
+	 .help = "Authenticate the clients of streams over TLS"},
+	{.name = "XDS_AUTH_PLAINTEXT", .type = PD_FLAG_BOOL, .target = &values.auth_plaintext, .def = "false",
+	 .help = "Those of plaintext streams too"},
+	{.name = "PILOT_ENABLE_XDS_IDENTITY_CHECK", .type = PD_FLAG_BOOL, .target = &values.identity_check, .def = "true",
+	 .help = "What an authenticated client says of itself must be true of its identity: namespace and service account"},
 };
 const size_t pd_xds_env_n = sizeof(pd_xds_env) / sizeof(*pd_xds_env);
 const struct pd_flag pd_xds_flags[] = {
@@ -50,4 +56,11 @@ void pd_xds_settings(struct pd_xds_config *x, struct pd_control_config *c)
 	x->keepalive_ms = (int)(values.keepalive / 1000000);
 	x->keepalive_timeout_ms = (int)(values.keepalive_timeout / 1000000);
 	x->max_connection_age_ms = (int)(values.max_age / 1000000);
+}
+
+bool pd_xds_auth_settings(struct pd_xds_auth *a)
+{
+	a->plaintext = values.auth_plaintext;
+	a->check_node = values.identity_check;
+	return values.auth;
 }

@@ -5,10 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "ca/auth_cert.h"
-#include "ca/auth_xfcc.h"
 #include "ca/flags.h"
-#include "ca/oidc.h"
 
 #define SECOND_NS 1000000000ll
 #define CA_FILE "istio-ca-secret.json"
@@ -151,50 +148,11 @@ int identity_limit_tls(struct pd_buf *err)
 	return rc == PD_OK ? pd_tls_limit(min, (const char *const *)l->v, l->n, err) : rc;
 }
 
-// ---- who may ask -----------------------------------------------------------------------------------------------------------
-
-static int add_oidc(struct identity *id, const char *rule, struct pd_buf *err)
-{
-	struct pd_oidc_config c = {.trust = id->trust};
-	struct pd_authenticator a;
-	int rc = pd_oidc_rule_parse(rule, &c.rule, err);
-
-	if (rc != PD_OK)
-		return rc;
-	id->fetcher = pd_fetcher_new(&(struct pd_fetch_options){.files = true});
-	c.fetcher = id->fetcher;
-	rc = pd_oidc_new(&c, &a, err);
-	if (rc == PD_OK)
-		pd_auth_chain_add(&id->auth, &a);
-	return rc;
-}
-
-// In istiod's order.
-static int add_authenticators(struct identity *id, struct pd_buf *err)
-{
-	const struct pd_ca_settings *s = &pd_ca_settings;
-	struct pd_authenticator a = pd_auth_cert(id->trust);
-	struct pd_auth_cidrs gateways = {0};
-	int rc = PD_OK;
-
-	pd_auth_chain_add(&id->auth, &a);
-	if (*s->jwt_rule)
-		rc = add_oidc(id, s->jwt_rule, err);
-	if (rc == PD_OK && *s->gateway_cidrs) {
-		rc = pd_auth_cidrs_parse(s->gateway_cidrs, &gateways, err);
-		if (rc == PD_OK) {
-			a = pd_auth_xfcc(&gateways, id->trust);
-			pd_auth_chain_add(&id->auth, &a);
-		}
-	}
-	return rc;
-}
-
 // ---- start and stop --------------------------------------------------------------------------------------------------------
 
-static int start_service(struct identity *id, struct pd_xds *xds, struct pd_buf *err)
+static int start_service(struct identity *id, struct pd_xds *xds, const struct pd_auth_chain *auth, struct pd_buf *err)
 {
-	struct pd_ca_config c = {.auth = &id->auth,
+	struct pd_ca_config c = {.auth = auth,
 				 .issuer = &id->issuer,
 				 .trusted_accounts = pd_ca_settings.trusted_accounts};
 	const struct pd_rpc_method *methods;
@@ -202,9 +160,7 @@ static int start_service(struct identity *id, struct pd_xds *xds, struct pd_buf 
 	int rc;
 
 	pd_authority_issuer(id->authority, &id->issuer);
-	rc = add_authenticators(id, err);
-	if (rc == PD_OK)
-		rc = pd_ca_service_new(&c, &id->service, err);
+	rc = pd_ca_service_new(&c, &id->service, err);
 	if (rc != PD_OK)
 		return rc;
 	methods = pd_ca_service_methods(id->service, &n);
@@ -220,14 +176,12 @@ int identity_start(struct identity *id, struct pd_xds *xds, const struct identit
 	int rc = PD_OK;
 
 	id->authority = pd_authority_new(&rules);
-	id->trust = pd_trust_new(o->mesh->trust_domain, NULL, 0);
 	identity_mesh(id, o->mesh);
 	pd_ca_register_metrics(id->authority);
-	pd_auth_register_metrics();
 	if (s->enabled || (*o->secure_grpc_addr && !files))
 		rc = open_ca(id, o->mesh, err);
 	if (rc == PD_OK && s->enabled)
-		rc = start_service(id, xds, err);
+		rc = start_service(id, xds, o->auth, err);
 	if (rc == PD_OK && *o->secure_grpc_addr)
 		rc = listen_tls(id, xds, o, err);
 	return rc;
@@ -238,8 +192,6 @@ void identity_mesh(struct identity *id, const struct pd_mesh *mesh)
 	struct pd_certs anchors = {0};
 	struct pd_buf why = {0};
 
-	pd_trust_set(id->trust, mesh->trust_domain, (const char *const *)mesh->config->trust_domain_aliases,
-		     mesh->config->n_trust_domain_aliases);
 	for (size_t i = 0; i < mesh->config->n_ca_certificates; i++) {
 		const Istio__MeshConfig__CertificateData *d = mesh->config->ca_certificates[i];
 		if (d->certificate_data_case != ISTIO__MESH_CONFIG__CERTIFICATE_DATA__CERTIFICATE_DATA_PEM)
@@ -257,9 +209,6 @@ void identity_stop(struct identity *id)
 {
 	pd_ca_service_free(&id->service);
 	pd_tls_free(&id->tls);
-	pd_auth_chain_free(&id->auth);
-	pd_fetcher_free(&id->fetcher);
-	pd_trust_free(&id->trust);
 	pd_cacerts_close(&id->cacerts);
 	pd_selfsigned_close(&id->selfsigned);
 	if (id->free_store)

@@ -2,8 +2,6 @@
 #ifndef CMD_PILOTD_IDENTITY_H
 #define CMD_PILOTD_IDENTITY_H
 
-#include "base/fetch.h"
-#include "ca/auth_trust.h"
 #include "ca/authority.h"
 #include "ca/cacerts.h"
 #include "ca/selfsigned.h"
@@ -20,17 +18,15 @@ struct identity {
 	struct pd_selfsigned *selfsigned; // or
 	struct pd_cacerts *cacerts;       // this
 	struct pd_issuer issuer;
-	struct pd_trust *trust; // which trust domains are ours
-	struct pd_fetcher *fetcher;
-	struct pd_auth_chain auth;
 	struct pd_ca_service *service;
 	struct pd_tls *tls;
 };
 
 struct identity_options {
-	const char *secure_grpc_addr; // "" = no TLS port
-	const char *system_ns;        // own namespace
-	const struct pd_mesh *mesh;   // of the start; borrowed during the call
+	const char *secure_grpc_addr;     // "" = no TLS port
+	const char *system_ns;            // own namespace
+	const struct pd_mesh *mesh;       // of the start; borrowed during the call
+	const struct pd_auth_chain *auth; // who may ask; borrowed until identity_stop
 };
 // Before grpc is used: what applies to the whole process. PD_E_INVALID with a reason.
 int identity_limit_tls(struct pd_buf *err) PD_MUST_CHECK;

@@ -43,7 +43,7 @@ void kube_select(struct kube *k, const struct pd_mesh *mesh)
 
 // ---- start and stop ------------------------------------------------------------------------------------------------------
 
-static int connect_client(struct kube *k, const struct options *o, struct pd_buf *err)
+int kube_connect(struct kube *k, const struct options *o, struct pd_buf *err)
 {
 	const struct pd_k8s_config_options where = {.kubeconfig = o->kubeconfig, .context = o->context};
 	struct pd_k8s_client_options client = {.name = o->settings.cluster, .user_agent = "pilotd/" PD_VERSION};
@@ -61,9 +61,7 @@ static int connect_client(struct kube *k, const struct options *o, struct pd_buf
 int kube_start(struct kube *k, const struct options *o, struct pd_sink *sink, struct pd_issues *issues,
 	       struct pd_mesh_input *mesh, struct pd_buf *err)
 {
-	int rc = connect_client(k, o, err);
-	if (rc != PD_OK)
-		return rc;
+	int rc;
 	k->mesh = mesh;
 	k->map = pd_xasprintf("configmap %s/%s", o->settings.system_ns, MESH_CONFIG_MAP);
 	const struct pd_k8s_source_config cfg = {.client = k->client,
@@ -85,9 +83,13 @@ int kube_start(struct kube *k, const struct options *o, struct pd_sink *sink, st
 void kube_stop(struct kube *k)
 {
 	pd_k8s_source_stop(&k->source, false);
-	pd_k8s_client_free(&k->client);
 	free(k->map);
 	k->map = NULL;
+}
+
+void kube_disconnect(struct kube *k)
+{
+	pd_k8s_client_free(&k->client);
 }
 
 // ---- debug ---------------------------------------------------------------------------------------------------------------

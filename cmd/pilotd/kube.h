@@ -25,13 +25,17 @@ struct kube {
 
 // Whether the API server is a source: it is asked for by a flag, or nothing else is.
 bool kube_wanted(const struct options *o);
-// Calls pd_mesh_input_ready when the cluster's part of the mesh configuration is known. Returns a code after a text in `err`.
+// Makes the client; nothing is sent yet. Returns a code after a text in `err`.
+int kube_connect(struct kube *k, const struct options *o, struct pd_buf *err) PD_MUST_CHECK;
+// The source, after kube_connect. Calls pd_mesh_input_ready when the cluster's part of the mesh configuration is known. Returns a code after a text in `err`.
 int kube_start(struct kube *k, const struct options *o, struct pd_sink *sink, struct pd_issues *issues,
 	       struct pd_mesh_input *mesh, struct pd_buf *err);
 // The namespaces that a new mesh configuration selects. Any thread; nothing if Kubernetes is not used.
 void kube_select(struct kube *k, const struct pd_mesh *mesh);
-// Before the sink and the mesh input go.
+// The source ends: before the sink and the mesh input go.
 void kube_stop(struct kube *k);
+// The client goes.
+void kube_disconnect(struct kube *k);
 
 void kube_add_debug(struct pd_http *h, struct kube *k); // /debug/kubernetesz
 

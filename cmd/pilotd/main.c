@@ -20,6 +20,7 @@
 #include "base/http.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "cmd/pilotd/authn.h"
 #include "cmd/pilotd/debug.h"
 #include "cmd/pilotd/identity.h"
 #include "cmd/pilotd/kube.h"
@@ -42,6 +43,7 @@ struct daemon {
 	struct kube kube;
 	struct pd_mesh_input *mesh;
 	struct pd_mesh_file *mesh_config, *mesh_networks;
+	struct authn authn;
 	struct identity identity;
 	pthread_mutex_t mesh_lock; // guards
 	struct pd_mesh *mesh_now;  // the newest; one reference; NULL = the cluster has not told its part yet
@@ -158,8 +160,10 @@ static void mesh_changed(struct pd_mesh *mesh, void *arg)
 	pthread_mutex_lock(&d->mesh_lock);
 	pd_obj_unref(d->mesh_now);
 	d->mesh_now = pd_obj_ref(mesh);
-	if (d->identity_follows)
+	if (d->identity_follows) {
+		authn_mesh(&d->authn, mesh);
 		identity_mesh(&d->identity, mesh);
+	}
 	pthread_mutex_unlock(&d->mesh_lock);
 	pd_control_mesh(d->control, mesh);
 }
@@ -216,17 +220,23 @@ static int start_identity(struct daemon *d, struct pd_buf *err)
 	struct identity_options o = {
 		.secure_grpc_addr = d->options.secure_grpc_addr,
 		.system_ns = d->options.settings.system_ns,
+		.auth = &d->authn.chain,
 	};
+	struct authn_options who = {.cluster = d->options.settings.cluster, .kubernetes = d->kube.client};
 	struct pd_mesh *defaults;
 	int rc;
 	// What the cluster has to say comes later.
 	PD_ASSERT(pd_mesh_parse("", 0, "defaults", d->issues, &defaults) == PD_OK);
 	pthread_mutex_lock(&d->mesh_lock);
-	o.mesh = d->mesh_now ? d->mesh_now : defaults;
-	rc = identity_start(&d->identity, d->xds, &o, err);
+	o.mesh = who.mesh = d->mesh_now ? d->mesh_now : defaults;
+	rc = authn_start(&d->authn, &who, err);
+	if (rc == PD_OK)
+		rc = identity_start(&d->identity, d->xds, &o, err);
 	d->identity_follows = rc == PD_OK;
 	pthread_mutex_unlock(&d->mesh_lock);
 	pd_obj_unref(defaults);
+	if (rc == PD_OK)
+		authn_streams(&d->authn, d->xds);
 	return rc;
 }
 
@@ -264,6 +274,8 @@ static int start(struct daemon *d, struct pd_buf *err)
 	make_engine(d);
 	register_metrics(d);
 	rc = start_mesh(d, err);
+	if (rc == PD_OK && kube_wanted(&d->options))
+		rc = kube_connect(&d->kube, &d->options, err);
 	if (rc == PD_OK)
 		rc = start_identity(d, err);
 	if (rc != PD_OK)
@@ -294,7 +306,9 @@ static void stop(struct daemon *d)
 	pd_mesh_input_free(&d->mesh);
 	pd_control_free(&d->control);
 	pd_xds_free(&d->xds);
+	kube_disconnect(&d->kube);
 	identity_stop(&d->identity);
+	authn_stop(&d->authn);
 	pd_obj_unref(d->mesh_now);
 	pd_engine_free(&d->engine);
 	pd_issues_free(&d->issues);
