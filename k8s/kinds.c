@@ -217,12 +217,15 @@ struct pd_k8s_kinds *pd_k8s_kinds_new(const struct pd_k8s_kinds_config *cfg)
 					    .transport = cfg->transport,
 					    .handler = {k, on_put, on_remove, NULL, on_flush, on_change}};
 
+	char *title = pd_xasprintf("%s: customresourcedefinitions.apiextensions.k8s.io", cfg->title);
+
 	k->title = pd_xstrdup(cfg->title);
 	k->transport = cfg->transport;
 	k->changed = cfg->changed;
 	k->user = cfg->user;
-	r.title = "customresourcedefinitions";
+	r.title = title;
 	k->definitions = pd_k8s_reflector_new(&r);
+	free(title);
 	pass_begin(k);
 	return k;
 }

@@ -66,10 +66,11 @@ static void call_end(struct pd_k8s_reflector *r)
 static void went_well(struct pd_k8s_reflector *r)
 {
 	r->failures = 0;
-	if (!*r->status.error)
-		return;
-	pd_info("k8s", "%s: followed again", r->title);
 	r->status.error[0] = 0;
+	if (r->warned)
+		pd_info("k8s", "%s: followed again", r->title);
+	r->warned = false;
+	r->warned_of = PD_K8S_SYNCING;
 }
 
 // ---- objects --------------------------------------------------------------------------------------------------------
@@ -202,21 +203,31 @@ static bool is_expired(int code, const struct pd_k8s_status *s)
 	return code == 410 || (code == 504 && strstr(s->message, "Too large resource version"));
 }
 
-static void say(struct pd_k8s_reflector *r, const char *text)
+// A stream that was lost is mostly there again at once: the second failure in a row is worth a warning, and so is the first
+// refusal; each once while it lasts.
+static void say(struct pd_k8s_reflector *r, enum pd_k8s_phase phase, const char *text)
 {
-	if (!*r->status.error)
-		pd_warn("k8s", "%s: %s", r->title, text);
-	else
-		pd_debug("k8s", "%s: %s", r->title, text);
+	bool warn = phase == PD_K8S_WAITING ? r->failures && !r->warned : r->warned_of != phase;
+
+	pd_log(warn ? PD_LOG_WARN : PD_LOG_DEBUG, "k8s", "%s: %s", r->title, text);
+	if (warn) {
+		r->warned = true;
+		r->warned_of = phase;
+	}
 	snprintf(r->status.error, sizeof(r->status.error), "%s", *text ? text : "failed");
+}
+
+static enum pd_k8s_phase phase_of(int code)
+{
+	if (code == 401 || code == 403)
+		return PD_K8S_FORBIDDEN;
+	return code == 404 ? PD_K8S_NOT_SERVED : PD_K8S_WAITING;
 }
 
 // The time to wait and the phase to wait in, by the code of the answer (0 = there was none).
 static void wait_by_code(struct pd_k8s_reflector *r, int code, uint32_t retry_after_ms)
 {
-	enum pd_k8s_phase phase = code == 401 || code == 403 ? PD_K8S_FORBIDDEN
-				  : code == 404              ? PD_K8S_NOT_SERVED
-							     : PD_K8S_WAITING;
+	enum pd_k8s_phase phase = phase_of(code);
 	bool slow = phase != PD_K8S_WAITING;
 	uint64_t ms = pd_k8s_backoff(r->failures++, slow ? PD_K8S_DENIED_MIN_MS : PD_K8S_BACKOFF_MIN_MS,
 				     slow ? PD_K8S_DENIED_MAX_MS : PD_K8S_BACKOFF_MAX_MS);
@@ -252,7 +263,7 @@ static void fail(struct pd_k8s_reflector *r, int code, const struct pd_k8s_statu
 		sync_begin(r);
 		return;
 	}
-	say(r, text);
+	say(r, phase_of(code), text);
 	wait_by_code(r, code, s->retry_after_ms);
 }
 

@@ -33,15 +33,17 @@ struct pd_k8s_reflector {
 	struct pd_k8s_wire_error why; // of what on_data returned
 	struct pd_k8s_status error;   // of an ERROR event, if `failed`
 	bool failed;
-	uint64_t high;            // version of the last event; 0 = none to compare with
-	bool no_stream;           // lists come in pages
-	bool syncing;             // the list is not whole
-	bool streaming;           // the current call is a watch
-	bool heard;               // the current call has brought something
-	unsigned failures;        // in a row
-	unsigned stream_failures; // of streamed lists, in a row
-	unsigned expired;         // 410 in a row
-	unsigned broken;          // readings that failed at one place
+	uint64_t high;               // version of the last event; 0 = none to compare with
+	bool no_stream;              // lists come in pages
+	bool syncing;                // the list is not whole
+	bool streaming;              // the current call is a watch
+	bool heard;                  // the current call has brought something
+	unsigned failures;           // in a row
+	unsigned stream_failures;    // of streamed lists, in a row
+	unsigned expired;            // 410 in a row
+	unsigned broken;             // readings that failed at one place
+	bool warned;                 // a failure that lasts was logged,
+	enum pd_k8s_phase warned_of; // last one in this phase
 	struct pd_k8s_fetch *fetches;
 	unsigned n_fetches;
 };

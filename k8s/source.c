@@ -213,7 +213,8 @@ static void follower_start(struct pd_k8s_follower *f)
 					      .transport = f->source->transport,
 					      .handler = {f, on_put, on_remove, NULL, on_flush, on_change}};
 	struct pd_buf base = {0};
-	char *title = pd_xasprintf("%s: %s.%s", f->source->cluster, info->plural, pd_or(info->group, "core"));
+	char *title =
+		pd_xasprintf("%s: %s%s%s", f->source->cluster, info->plural, *info->group ? "." : "", info->group);
 
 	if (info->namespaced)
 		cfg.handler.wanted = on_wanted;
