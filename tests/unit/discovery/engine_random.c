@@ -192,6 +192,49 @@ static void peer_authentication(struct pd_buf *b, unsigned ns, unsigned name)
 	pd_buf_printf(b, "  mtls: {mode: %s}\n", modes[engine_random(3)]);
 }
 
+static void selector(struct pd_buf *b)
+{
+	switch (engine_random(4)) {
+	case 0:
+		pd_buf_printf(b, "  selector: {matchLabels: {app: a%u}}\n", engine_random(3));
+		break;
+	case 1:
+		pd_buf_printf(b, "  selector: {matchLabels: {istio: ingressgateway}}\n");
+		break;
+	default:
+		break;
+	}
+}
+
+static void authorization_policy(struct pd_buf *b, unsigned ns, unsigned name)
+{
+	static const char *const actions[] = {"ALLOW", "DENY", "AUDIT", "CUSTOM"};
+	head(b, "security.istio.io/v1", "AuthorizationPolicy", "authz", ns, name);
+	if (engine_random(5) == 0)
+		pd_buf_printf(b, "  annotations: {istio.io/dry-run: 'true'}\n");
+	unsigned action = engine_random(4);
+	pd_buf_printf(b, "spec:\n  action: %s\n", actions[action]);
+	if (action == 3)
+		pd_buf_printf(b, "  provider: {name: ask%u}\n", engine_random(2));
+	selector(b);
+	pd_buf_printf(b, "  rules:\n  - to: [{operation: {paths: [/p%u], ports: ['%u']}}]\n", engine_random(4),
+		      8080 + engine_random(2));
+	if (engine_random(2))
+		pd_buf_printf(b, "    from: [{source: {principals: [cluster.local/ns/shop/sa/sa%u]}}]\n",
+			      engine_random(2));
+}
+
+static void request_authentication(struct pd_buf *b, unsigned ns, unsigned name)
+{
+	head(b, "security.istio.io/v1", "RequestAuthentication", "ra", ns, name);
+	pd_buf_printf(b, "spec:\n");
+	selector(b);
+	pd_buf_printf(b, "  jwtRules:\n  - {issuer: i%u, jwks: '{\"keys\": []}'}\n", engine_random(3));
+	if (engine_random(2))
+		pd_buf_printf(b, "  - {issuer: i%u, jwksUri: 'http://keys.invalid/%u'}\n", engine_random(3),
+			      engine_random(3));
+}
+
 static void http_route(struct pd_buf *b, unsigned ns, unsigned name)
 {
 	head(b, "gateway.networking.k8s.io/v1", "HTTPRoute", "route", ns, name);
@@ -230,6 +273,8 @@ static const struct maker {
 	{PD_KIND_SERVICE_ENTRY, "se", service_entry, 2},
 	{PD_KIND_GATEWAY, "gw", gateway, 1},
 	{PD_KIND_PEER_AUTHENTICATION, "pa", peer_authentication, 1},
+	{PD_KIND_AUTHORIZATION_POLICY, "authz", authorization_policy, 2},
+	{PD_KIND_REQUEST_AUTHENTICATION, "ra", request_authentication, 1},
 	{PD_KIND_HTTP_ROUTE, "route", http_route, 1},
 	{PD_KIND_KUBERNETES_GATEWAY, "kgw", kubernetes_gateway, 1},
 };
@@ -245,6 +290,20 @@ static unsigned pick_maker(void)
 	for (unsigned r = engine_random(total); r >= makers[i].share; i++)
 		r -= makers[i].share;
 	return i;
+}
+
+void engine_random_init(struct engine_world *w)
+{
+	static const char text[] =
+		"extensionProviders:\n"
+		"- name: ask0\n"
+		"  envoyExtAuthzGrpc: {service: svc0.shop.svc.cluster.local, port: 9000}\n"
+		"- name: ask1\n"
+		"  envoyExtAuthzHttp: {service: default/svc1.default.svc.cluster.local, port: 80}\n";
+	struct pd_mesh *mesh;
+	engine_world_init(w);
+	assert_int_equal(pd_mesh_parse(text, strlen(text), "mesh", w->issues, &mesh), PD_OK);
+	pd_engine_set_mesh(w->engine, mesh);
 }
 
 void engine_random_edit(struct engine_world *w)
@@ -370,7 +429,7 @@ static void apply_state(struct engine_world *w)
 void engine_random_compare(struct engine_world *inc)
 {
 	struct engine_world fresh;
-	engine_world_init(&fresh);
+	engine_random_init(&fresh);
 	apply_state(&fresh);
 	for (int i = 0; i < PROXIES; i++) {
 		struct pd_view *a = engine_random_view(inc, i), *b = engine_random_view(&fresh, i);

@@ -15,6 +15,8 @@ extern const struct engine_random_proxy engine_random_proxies[ENGINE_RANDOM_PROX
 // One sequence for the whole program, always the same. One thread only.
 unsigned engine_random(unsigned n);
 
+// engine_world_init with the mesh configuration that the objects need: extension providers ask0 and ask1.
+void engine_random_init(struct engine_world *w);
 // Makes, replaces or deletes one object. The configuration that results is remembered (for one world at a time).
 void engine_random_edit(struct engine_world *w);
 void engine_random_free(void);

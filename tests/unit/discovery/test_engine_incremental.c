@@ -15,7 +15,7 @@ static void incremental_equals_fresh(void **unused)
 	(void)unused;
 	struct engine_world w;
 	struct pd_view *views[PROXIES];
-	engine_world_init(&w);
+	engine_random_init(&w);
 	for (int i = 0; i < PROXIES; i++)
 		views[i] = engine_random_view(&w, i);
 	for (unsigned i = 1; i <= EDITS; i++) {

@@ -175,7 +175,7 @@ static void announcements_suffice(void **unused)
 {
 	(void)unused;
 	struct threads *t = pd_xcalloc(1, sizeof(*t));
-	engine_world_init(&t->w);
+	engine_random_init(&t->w);
 	pd_engine_listen(t->w.engine, announced, t);
 	for (int i = 0; i < SUBSCRIBERS; i++) {
 		struct subscriber *s = &t->subscribers[i];
