@@ -70,14 +70,73 @@ int pd_jwks_place(struct pd_arena *a, const char *uri, struct pd_jwks_place *out
 	return ok ? PD_OK : PD_E_PARSE;
 }
 
+// ---- documents --------------------------------------------------------------------------------------------------------------
+
+// The list of keys; NULL if the text is no key set.
+static const struct pd_json *read_keys(struct pd_arena *a, const char *text, size_t n)
+{
+	struct pd_json *root;
+	if (!pd_utf8_ok(text, n) || pd_json_parse(a, text, n, &root, NULL) != PD_OK || root->type != PD_JSON_OBJECT)
+		return NULL;
+	const struct pd_json *keys = pd_json_get(root, "keys");
+	return keys && keys->type == PD_JSON_ARRAY ? keys : NULL;
+}
+
 bool pd_jwks_ok(const char *text, size_t n)
 {
 	struct pd_arena a = {0};
-	struct pd_json *root = NULL;
-	const struct pd_json *keys = NULL;
-	if (pd_utf8_ok(text, n) && pd_json_parse(&a, text, n, &root, NULL) == PD_OK && root->type == PD_JSON_OBJECT)
-		keys = pd_json_get(root, "keys");
-	bool ok = keys && keys->type == PD_JSON_ARRAY;
+	bool ok = read_keys(&a, text, n) != NULL;
 	pd_arena_free(&a);
 	return ok;
+}
+
+// A member that is a text; "" if it is absent or none.
+static const char *member(const struct pd_json *key, const char *name)
+{
+	const struct pd_json *v = pd_json_get(key, name);
+	return v && v->type == PD_JSON_STRING ? v->s : "";
+}
+
+static bool has_number(const struct pd_json *key, const char *name)
+{
+	static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	const char *text = member(key, name);
+	return *text && !text[strspn(text, base64url)];
+}
+
+static bool is_curve(const char *name)
+{
+	return pd_streq(name, "P-256") || pd_streq(name, "P-384") || pd_streq(name, "P-521");
+}
+
+static bool alg_is(const struct pd_json *key, const char *prefix, const char *other)
+{
+	const char *alg = member(key, "alg");
+	return !*alg || pd_has_prefix(alg, prefix) || pd_has_prefix(alg, other);
+}
+
+static bool is_usable(const struct pd_json *key)
+{
+	if (key->type != PD_JSON_OBJECT)
+		return false;
+	const char *type = member(key, "kty");
+	if (pd_streq(type, "RSA"))
+		return alg_is(key, "RS", "PS") && has_number(key, "n") && has_number(key, "e");
+	if (pd_streq(type, "EC"))
+		return alg_is(key, "ES", "ES") && is_curve(member(key, "crv")) && has_number(key, "x") &&
+		       has_number(key, "y");
+	if (pd_streq(type, "OKP"))
+		return alg_is(key, "EdDSA", "EdDSA") && pd_streq(member(key, "crv"), "Ed25519") && has_number(key, "x");
+	return pd_streq(type, "oct") && alg_is(key, "HS", "HS") && has_number(key, "k");
+}
+
+bool pd_jwks_usable(const char *text, size_t n)
+{
+	struct pd_arena a = {0};
+	const struct pd_json *keys = read_keys(&a, text, n);
+	bool usable = false;
+	for (const struct pd_json *k = keys ? keys->first : NULL; k && !usable; k = k->next)
+		usable = is_usable(k);
+	pd_arena_free(&a);
+	return usable;
 }

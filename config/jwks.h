@@ -33,5 +33,8 @@ int pd_jwks_place(struct pd_arena *a, const char *uri, struct pd_jwks_place *out
 // Whether the text is a JSON object with a list of "keys". Anything else must not reach a proxy: who writes a RequestAuthentication
 // may name any address that we can reach, and would read there what is none of his business.
 bool pd_jwks_ok(const char *text, size_t n);
+// Whether one of the keys looks like one that Envoy can use (RSA, EC, OKP, oct; RFC 7518 section 6). It refuses a whole listener
+// for a set without.
+bool pd_jwks_usable(const char *text, size_t n);
 
 #endif

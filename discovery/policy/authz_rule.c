@@ -102,9 +102,9 @@ static void *entry(struct translation *t, enum authz_half half, const struct fie
 
 // ---- sources and operations ----------------------------------------------------------------------------------------------
 
-#define FIELD(ID, name, from)                                                                                          \
+#define FIELD(ID, json_name, name, from)                                                                               \
 	{                                                                                                              \
-		&pd_authz_attributes[AUTHZ_##ID], #name, (from)->name, (from)->n_##name, (from)->not_##name,           \
+		&pd_authz_attributes[AUTHZ_##ID], json_name, (from)->name, (from)->n_##name, (from)->not_##name,       \
 			(from)->n_not_##name                                                                           \
 	}
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -114,13 +114,13 @@ static void *source(struct translation *t, const Istio__Rule *rule, const Istio_
 	if (!s)
 		return entry(t, AUTHZ_PRINCIPAL, NULL, 0, rule);
 	const struct field fields[] = {
-		FIELD(SOURCE_PRINCIPAL, principals, s),
-		FIELD(REQUEST_PRINCIPAL, request_principals, s),
-		FIELD(SOURCE_ACCOUNT, service_accounts, s),
-		FIELD(SOURCE_TRUST_DOMAIN, trust_domains, s),
-		FIELD(SOURCE_NAMESPACE, namespaces, s),
-		FIELD(REMOTE_IP, remote_ip_blocks, s),
-		FIELD(SOURCE_IP, ip_blocks, s),
+		FIELD(SOURCE_PRINCIPAL, "principals", principals, s),
+		FIELD(REQUEST_PRINCIPAL, "requestPrincipals", request_principals, s),
+		FIELD(SOURCE_ACCOUNT, "serviceAccounts", service_accounts, s),
+		FIELD(SOURCE_TRUST_DOMAIN, "trustDomains", trust_domains, s),
+		FIELD(SOURCE_NAMESPACE, "namespaces", namespaces, s),
+		FIELD(REMOTE_IP, "remoteIpBlocks", remote_ip_blocks, s),
+		FIELD(SOURCE_IP, "ipBlocks", ip_blocks, s),
 	};
 	return entry(t, AUTHZ_PRINCIPAL, fields, COUNT(fields), rule);
 }
@@ -130,10 +130,10 @@ static void *operation(struct translation *t, const Istio__Rule *rule, const Ist
 	if (!o)
 		return entry(t, AUTHZ_PERMISSION, NULL, 0, rule);
 	const struct field fields[] = {
-		FIELD(HOST, hosts, o),
-		FIELD(METHOD, methods, o),
-		FIELD(PATH, paths, o),
-		FIELD(DESTINATION_PORT, ports, o),
+		FIELD(HOST, "hosts", hosts, o),
+		FIELD(METHOD, "methods", methods, o),
+		FIELD(PATH, "paths", paths, o),
+		FIELD(DESTINATION_PORT, "ports", ports, o),
 	};
 	return entry(t, AUTHZ_PERMISSION, fields, COUNT(fields), rule);
 }

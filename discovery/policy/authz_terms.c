@@ -94,6 +94,8 @@ static void *envoy_filter(const Context *c, const char *key, const struct pd_tex
 	}
 	size_t n = strlen(name + 1);
 	const char *member = pd_arena_strndup(a, name + 1, n - (n && name[n] == ']'));
+	if (!*member)
+		return NULL; // Envoy refuses it
 	Permission *p = permission(a, RULE(METADATA));
 	p->metadata = pd_match_metadata(a, pd_arena_strndup(a, filter, (size_t)(name - filter)), &member, 1,
 					pd_match_one_of(a, found.v, found.n));
@@ -118,23 +120,51 @@ static void *method(const Context *c, const char *key, const char *value)
 	return p;
 }
 
-// "/users/{*}/x" as Envoy writes it: "/users/*/x".
-static void *path_template(const Context *c, const char *value)
+// Whether Envoy takes a template in its own spelling: "/users/*/x", "/files/**". It matters: an Envoy (1.40) that is given a bad
+// one here does not refuse it, it ends.
+static bool is_template(const char *text)
 {
-	struct pd_arena *a = c->arena;
+	static const char literal[] = "-._~%!$&'()+,;:@*0123456789"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	bool rest = false;
+	if (*text != '/')
+		return false;
+	while (*text) {
+		size_t n = strcspn(++text, "/");
+		bool one = n == 1 && *text == '*', many = n == 2 && text[0] == '*' && text[1] == '*';
+		if ((!n && *text) || strspn(text, literal) < n || (rest && (one || many)))
+			return false;
+		rest |= many; // the last operator
+		text += n;
+	}
+	return true;
+}
+
+// "{*}" and "{**}" as Envoy writes them.
+static char *envoy_template(struct pd_arena *a, const char *value)
+{
 	char *out = pd_arena_strdup(a, value), *to = out;
 	for (const char *p = value; *p; p++) {
-		bool any = pd_has_prefix(p, "{**}");
-		if (any || pd_has_prefix(p, "{*}")) {
+		bool many = pd_has_prefix(p, "{**}");
+		if (many || pd_has_prefix(p, "{*}")) {
 			*to++ = '*';
-			if (any)
+			if (many)
 				*to++ = '*';
-			p += any ? 3 : 2;
+			p += many ? 3 : 2;
 		} else {
 			*to++ = *p;
 		}
 	}
 	*to = 0;
+	return out;
+}
+
+static void *path_template(const Context *c, const char *value)
+{
+	struct pd_arena *a = c->arena;
+	char *out = envoy_template(a, value);
+	if (!is_template(out))
+		return NULL;
 	Envoy__Extensions__Path__Match__UriTemplate__V3__UriTemplateMatchConfig *config =
 		pb_new(a, &envoy__extensions__path__match__uri_template__v3__uri_template_match_config__descriptor);
 	config->path_template = out;
@@ -358,6 +388,9 @@ static void *request_claims(const Context *c, const char *key, const struct pd_t
 		pd_vec_push_a(a, &way, pd_arena_strndup(a, p + 1, n));
 		p += n + 2;
 	}
+	for (size_t i = 0; i < way.n; i++)
+		if (!*way.v[i])
+			return NULL; // Envoy refuses it
 	return claim(c, way.v, way.n, values);
 }
 

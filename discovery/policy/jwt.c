@@ -5,6 +5,7 @@
 #include "config/jwks.h"
 #include "discovery/build.h"
 #include "discovery/policy/attach.h"
+#include "discovery/policy/matcher.h"
 #include "discovery/provider.h"
 #include "envoy/config/core/v3/http_uri.pb-c.h"
 #include "envoy/config/route/v3/route_components.pb-c.h"
@@ -25,6 +26,7 @@ enum { FETCH_TIMEOUT_S = 5, CACHE_S = 300 };
 // ---- which rules hold ------------------------------------------------------------------------------------------------------
 
 struct rule {
+	const struct pd_object *object;
 	const Istio__JWTRule *spec;
 	size_t order;
 };
@@ -43,7 +45,7 @@ static void select_in(struct pd_tx *tx, const char *ns, struct rules *out)
 			continue;
 		tx_use(tx, found->v[i]);
 		for (size_t k = 0; k < p->n_jwt_rules; k++)
-			pd_vec_push_a(tx->arena, out, (struct rule){p->jwt_rules[k], out->n});
+			pd_vec_push_a(tx->arena, out, (struct rule){found->v[i], p->jwt_rules[k], out->n});
 	}
 }
 
@@ -87,13 +89,20 @@ static const char *fetched_keys(struct pd_tx *tx, const Istio__JWTRule *r)
 {
 	const char *name = pd_jwks_name(tx->arena, r->issuer, r->jwks_uri);
 	const struct pd_object *o = tx_object(tx, PD_KIND_JSON_WEB_KEY_SET, "", name);
-	const char *keys = o ? ((const Pilotd__JsonWebKeySet *)o->spec)->keys : NULL;
-	return pd_or(keys, no_keys);
+	const char *keys = o ? ((const Pilotd__JsonWebKeySet *)o->spec)->keys : "";
+	return pd_jwks_usable(keys, strlen(keys)) ? keys : no_keys;
+}
+
+// istiod passes on what the user wrote; so do we to its own proxies, but a stock Envoy must not be told what it refuses.
+static const char *given_keys(struct pd_tx *tx, const Istio__JWTRule *r)
+{
+	bool istio = tx->key->caps & PD_CAP_METADATA_EXCHANGE_HTTP;
+	return istio || pd_jwks_usable(r->jwks, strlen(r->jwks)) ? r->jwks : no_keys;
 }
 
 static void set_local_keys(struct pd_tx *tx, JwtProvider *p, const Istio__JWTRule *r)
 {
-	const char *keys = pd_empty(r->jwks) ? fetched_keys(tx, r) : r->jwks;
+	const char *keys = pd_empty(r->jwks) ? fetched_keys(tx, r) : given_keys(tx, r);
 	p->jwks_source_specifier_case = JWT(JWT_PROVIDER__JWKS_SOURCE_SPECIFIER_LOCAL_JWKS);
 	p->local_jwks = pb_new(tx->arena, &envoy__config__core__v3__data_source__descriptor);
 	p->local_jwks->specifier_case = ENVOY__CONFIG__CORE__V3__DATA_SOURCE__SPECIFIER_INLINE_STRING;
@@ -155,9 +164,47 @@ static void set_claims_with_blanks(struct pd_arena *a, JwtProvider *p, const Ist
 	p->normalize_payload_in_metadata->n_space_delimited_claims = kept;
 }
 
-static JwtProvider *provider(struct pd_tx *tx, const Istio__JWTRule *r)
+static bool is_header(struct pd_tx *tx, const struct rule *rule, const char *field, const char *name)
+{
+	if (pd_is_header_name(name))
+		return true;
+	tx_issue(tx, rule->object, field, "left out: \"%s\" is no name of a header", name);
+	return false;
+}
+
+#define CLAIM_TO_HEADERS "spec.jwtRules.outputClaimToHeaders"
+
+static void set_headers(struct pd_tx *tx, JwtProvider *p, const struct rule *rule)
 {
 	struct pd_arena *a = tx->arena;
+	const Istio__JWTRule *r = rule->spec;
+	for (size_t i = 0; i < r->n_output_claim_to_headers; i++) {
+		const Istio__ClaimToHeader *from = r->output_claim_to_headers[i];
+		if (!is_header(tx, rule, CLAIM_TO_HEADERS, from->header))
+			continue;
+		if (pd_empty(from->claim)) {
+			tx_issue(tx, rule->object, CLAIM_TO_HEADERS ".claim", "left out: it names no claim");
+			continue;
+		}
+		Envoy__Extensions__Filters__Http__JwtAuthn__V3__JwtClaimToHeader *h = NEW(a, jwt_claim_to_header);
+		h->header_name = from->header;
+		h->claim_name = from->claim;
+		PB_PUSH(a, p, claim_to_headers, h);
+	}
+	for (size_t i = 0; i < r->n_from_headers; i++) {
+		if (!is_header(tx, rule, "spec.jwtRules.fromHeaders", r->from_headers[i]->name))
+			continue;
+		Envoy__Extensions__Filters__Http__JwtAuthn__V3__JwtHeader *h = NEW(a, jwt_header);
+		h->name = r->from_headers[i]->name;
+		h->value_prefix = r->from_headers[i]->prefix;
+		PB_PUSH(a, p, from_headers, h);
+	}
+}
+
+static JwtProvider *provider(struct pd_tx *tx, const struct rule *rule)
+{
+	struct pd_arena *a = tx->arena;
+	const Istio__JWTRule *r = rule->spec;
 	JwtProvider *p = NEW(a, jwt_provider);
 	p->issuer = r->issuer;
 	p->audiences = r->audiences;
@@ -167,18 +214,7 @@ static JwtProvider *provider(struct pd_tx *tx, const Istio__JWTRule *r)
 	p->payload_in_metadata = "payload";
 	p->clear_route_cache = tx->key->type != PD_NODE_SIDECAR; // routes there may depend on claims
 	set_claims_with_blanks(a, p, r);
-	for (size_t i = 0; i < r->n_output_claim_to_headers; i++) {
-		Envoy__Extensions__Filters__Http__JwtAuthn__V3__JwtClaimToHeader *h = NEW(a, jwt_claim_to_header);
-		h->header_name = r->output_claim_to_headers[i]->header;
-		h->claim_name = r->output_claim_to_headers[i]->claim;
-		PB_PUSH(a, p, claim_to_headers, h);
-	}
-	for (size_t i = 0; i < r->n_from_headers; i++) {
-		Envoy__Extensions__Filters__Http__JwtAuthn__V3__JwtHeader *h = NEW(a, jwt_header);
-		h->name = r->from_headers[i]->name;
-		h->value_prefix = r->from_headers[i]->prefix;
-		PB_PUSH(a, p, from_headers, h);
-	}
+	set_headers(tx, p, rule);
 	p->from_params = r->from_params;
 	p->n_from_params = r->n_from_params;
 	p->from_cookies = r->from_cookies;
@@ -243,7 +279,7 @@ Google__Protobuf__Any *pd_jwt_filter(struct pd_tx *tx)
 		Envoy__Extensions__Filters__Http__JwtAuthn__V3__JwtAuthentication__ProvidersEntry *e =
 			NEW(a, jwt_authentication__providers_entry);
 		e->key = pd_arena_printf(a, "origins-%zu", i);
-		e->value = provider(tx, rules.v[i].spec);
+		e->value = provider(tx, &rules.v[i]);
 		PB_PUSH(a, f, providers, e);
 	}
 	Envoy__Extensions__Filters__Http__JwtAuthn__V3__RequirementRule *all = NEW(a, requirement_rule);

@@ -96,6 +96,13 @@ EnvoyListStringMatcher *pd_match_header_names(struct pd_arena *a, char *const *n
 	return list;
 }
 
+bool pd_is_header_name(const char *name)
+{
+	static const char token[] = "!#$%&'*+-.^_`|~0123456789"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	return *name && !name[strspn(name, token)];
+}
+
 // ---- headers and addresses -------------------------------------------------------------------------------------------
 
 EnvoyHeaderMatcher *pd_match_header(struct pd_arena *a, const char *name, const char *pattern, bool ignore_case)

@@ -34,6 +34,9 @@ EnvoyListStringMatcher *pd_match_header_names(struct pd_arena *a, char *const *n
 // The text with everything escaped that means something in RE2.
 char *pd_regex_quote(struct pd_arena *a, const char *text, size_t n);
 
+// RFC 9110 section 5.1. Envoy refuses others in some places.
+bool pd_is_header_name(const char *name);
+
 // ---- other things ----------------------------------------------------------------------------------------------------
 // A header's value; "*" is presence.
 EnvoyHeaderMatcher *pd_match_header(struct pd_arena *a, const char *name, const char *pattern, bool ignore_case);

@@ -294,12 +294,11 @@ static unsigned pick_maker(void)
 
 void engine_random_init(struct engine_world *w)
 {
-	static const char text[] =
-		"extensionProviders:\n"
-		"- name: ask0\n"
-		"  envoyExtAuthzGrpc: {service: svc0.shop.svc.cluster.local, port: 9000}\n"
-		"- name: ask1\n"
-		"  envoyExtAuthzHttp: {service: default/svc1.default.svc.cluster.local, port: 80}\n";
+	static const char text[] = "extensionProviders:\n"
+				   "- name: ask0\n"
+				   "  envoyExtAuthzGrpc: {service: svc0.shop.svc.cluster.local, port: 9000}\n"
+				   "- name: ask1\n"
+				   "  envoyExtAuthzHttp: {service: default/svc1.default.svc.cluster.local, port: 80}\n";
 	struct pd_mesh *mesh;
 	engine_world_init(w);
 	assert_int_equal(pd_mesh_parse(text, strlen(text), "mesh", w->issues, &mesh), PD_OK);
