@@ -157,10 +157,10 @@ class World:
             f.write(text)
         os.rename(path + ".new", path)
 
-    def from_shop(self, path="/"):
+    def from_shop(self, path="/", **how):
         """One request of the application in `shop` to the service, on a new connection."""
         with netns.inside("shop"), m.Client(PORT, "reviews.demo", address=SERVICE) as c:
-            return c.get(path)
+            return c.get(path, **how)
 
     def from_outside(self, path="/"):
         """One request of somebody without a proxy to the pod."""

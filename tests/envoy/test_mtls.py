@@ -4,6 +4,7 @@ import json, os, re, signal, threading, time, unittest
 import mesh as m
 import mtls
 import netns
+import tokens
 
 PROTOCOL = os.environ.get("PROTOCOL", "delta")
 STRICT = """apiVersion: security.istio.io/v1
@@ -23,6 +24,38 @@ spec:
   - from:
     - source:
         principals: ["cluster.local/ns/demo/sa/%s"]
+"""
+METHODS = """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: who, namespace: demo}
+spec:
+  action: DENY
+  rules:
+  - to:
+    - operation: {methods: ["DELETE"]}
+"""
+JWT = """apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: who, namespace: demo}
+spec:
+  selector:
+    matchLabels: {app: reviews}
+  jwtRules:
+  - issuer: %s
+    audiences: ["reviews"]
+    jwks: '%s'
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: who, namespace: demo}
+spec:
+  selector:
+    matchLabels: {app: reviews}
+  rules:
+  - from:
+    - source:
+        principals: ["cluster.local/ns/demo/sa/shop"]
+        requestPrincipals: ["*"]
 """
 TTL = 8  # seconds; renewed at half of it
 
@@ -100,6 +133,21 @@ class MutualTls(unittest.TestCase):
         self.world.write("who.yaml", ALLOW % "shop")
         m.eventually(lambda: self.world.from_shop().status == 200, why="the permission")
         self.assertEqual(self.world.from_outside().status, 403)
+
+    def test_method_denied(self):
+        self.world.write("who.yaml", METHODS)
+        m.eventually(lambda: self.world.from_shop(method="DELETE").status == 403, why="the denial")
+        self.assertEqual(self.world.from_shop().status, 200)
+        self.assertEqual(self.world.from_shop(method="POST").status, 200)
+
+    def test_jwt_required(self):
+        def bearer(audience):
+            return {"authorization": "Bearer " + self.world.tokens.token("demo", "a-user", audience)}
+        self.world.write("who.yaml", JWT % (tokens.ISSUER, self.world.tokens.jwks))
+        m.eventually(lambda: self.world.from_shop().status == 403, why="the denial without a token")
+        self.assertEqual(self.world.from_shop(headers=bearer("reviews")).status, 200)
+        self.assertEqual(self.world.from_shop(headers=bearer("others")).status, 403)  # it is for somebody else
+        self.assertEqual(self.world.from_shop(headers={"authorization": "Bearer a.b.c"}).status, 401)
 
     def test_renewal_loses_nothing(self):
         serials = set()

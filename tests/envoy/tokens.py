@@ -18,7 +18,8 @@ class Tokens:
         openssl("genrsa", "-out", key_file, "2048")
         modulus = openssl("rsa", "-in", key_file, "-noout", "-modulus").decode().strip().split("=")[1]
         keys = {"keys": [{"kty": "RSA", "kid": "k", "alg": "RS256", "n": b64(bytes.fromhex(modulus)), "e": "AQAB"}]}
-        self.rule = json.dumps({"issuer": ISSUER, "audiences": ["istio-ca"], "jwks": json.dumps(keys)})
+        self.jwks = json.dumps(keys)
+        self.rule = json.dumps({"issuer": ISSUER, "audiences": ["istio-ca"], "jwks": self.jwks})
 
     def token(self, namespace, account, audience="istio-ca"):
         now = int(time.time())
