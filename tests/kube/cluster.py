@@ -146,7 +146,7 @@ class Api:
         text = None if body is None else json.dumps(body)
         try:
             status, said = self.once(method, path, text, headers)
-        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):  # of an API server that was ended
+        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected, ssl.SSLEOFError):  # of an API server that was ended
             status, said = self.once(method, path, text, headers)
         for _ in range(30):
             if status != 429:
