@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -99,7 +100,12 @@ class Caller:
             "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
             request_serializer=lambda m: m.SerializeToString(),
             response_deserializer=discovery_pb2.DiscoveryResponse.FromString)
-        responses = call(iter([request]), metadata=self.metadata, timeout=20)
+        answered = threading.Event()
+
+        def requests():  # the end of what we say is the end of the stream
+            yield request
+            answered.wait(20)
+        responses = call(requests(), metadata=self.metadata, timeout=20)
         try:
             expect("type", next(responses).type_url, CDS)
             return "OK"
@@ -107,6 +113,8 @@ class Caller:
             return f"{e.code().name}: {e.details()}"
         except StopIteration:
             return "ended"
+        finally:
+            answered.set()
 
     def certificate(self):
         """(chain, key) as PEM, or the status and its text."""
