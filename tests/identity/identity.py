@@ -1,24 +1,19 @@
 #!/usr/bin/env python3
 """identity.py FOLDER: starts pilotd with an OIDC provider in a file and tries what callers may and may not do."""
-import base64
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 
-import grpc
-from envoy.service.discovery.v3 import discovery_pb2
-
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import caller  # noqa: E402
 from tokens import Key, openssl, write_key_set  # noqa: E402
 
 ISSUER = "https://issuer.example"
-CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 SECRET_CLAIM = "this-must-not-be-logged"
 tmp = sys.argv[1]
 os.chdir(tmp)
@@ -75,84 +70,9 @@ def stop(process):
 
 # ---- callers
 
-class Caller:
-    """One connection with these credentials."""
-
-    def __init__(self, token=None, cert=None, key=None, plaintext=False):
-        self.metadata = [("authorization", f"Bearer {token}")] if token else []
-        if plaintext:
-            self.channel = grpc.insecure_channel(f"127.0.0.1:{PLAIN}")
-            return
-        with open("ca/istio-ca-secret.json") as f:
-            root = base64.b64decode(json.load(f)["data"]["ca-cert.pem"])
-        creds = grpc.ssl_channel_credentials(root, key, cert)
-        self.channel = grpc.secure_channel(f"127.0.0.1:{TLS}", creds, [
-            ("grpc.ssl_target_name_override", "istiod.istio-system.svc"), ("grpc.use_local_subchannel_pool", 1)])
-
-    def stream(self, namespace="a", account=None):
-        """CDS of a node of this namespace: "OK", or the status and its text."""
-        request = discovery_pb2.DiscoveryRequest(type_url=CDS)
-        request.node.id = f"sidecar~10.0.0.1~x.{namespace}~{namespace}.svc.cluster.local"
-        request.node.metadata["NAMESPACE"] = namespace
-        if account:
-            request.node.metadata["SERVICE_ACCOUNT"] = account
-        call = self.channel.stream_stream(
-            "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
-            request_serializer=lambda m: m.SerializeToString(),
-            response_deserializer=discovery_pb2.DiscoveryResponse.FromString)
-        answered = threading.Event()
-
-        def requests():  # the end of what we say is the end of the stream
-            yield request
-            answered.wait(20)
-        responses = call(requests(), metadata=self.metadata, timeout=20)
-        try:
-            expect("type", next(responses).type_url, CDS)
-            return "OK"
-        except grpc.RpcError as e:
-            return f"{e.code().name}: {e.details()}"
-        except StopIteration:
-            return "ended"
-        finally:
-            answered.set()
-
-    def certificate(self):
-        """(chain, key) as PEM, or the status and its text."""
-        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/",
-                "-keyout", "own.key", "-out", "own.csr")
-        with open("own.csr", "rb") as f:
-            csr = f.read()
-        call = self.channel.unary_unary("/istio.v1.auth.IstioCertificateService/CreateCertificate")
-        try:
-            response = call(b"\x0a" + varint(len(csr)) + csr, metadata=self.metadata, timeout=20)
-        except grpc.RpcError as e:
-            return f"{e.code().name}: {e.details()}"
-        with open("own.key", "rb") as f:
-            return b"".join(strings(response)[:-1]), f.read()
-
-
-def varint(n):
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    return bytes(out + bytes([n]))
-
-
-def strings(message):
-    """The values of field 1, each a string."""
-    out, at = [], 0
-    while at < len(message):
-        assert message[at] == 10
-        at, n, shift = at + 1, 0, 0
-        while True:
-            n |= (message[at] & 127) << shift
-            at, shift = at + 1, shift + 7
-            if message[at - 1] < 128:
-                break
-        out.append(message[at:at + n])
-        at += n
-    return out
+def Caller(token=None, cert=None, key=None, plaintext=False):  # noqa: N802: as the class
+    return caller.Caller(f"127.0.0.1:{PLAIN if plaintext else TLS}", None if plaintext else "ca/istio-ca-secret.json", token, cert,
+                         key)
 
 
 def claims(**other):
@@ -165,21 +85,20 @@ UNAUTHENTICATED = ("UNAUTHENTICATED: authentication failure", "UNAUTHENTICATED: 
 
 
 def expect_stranger(what, token):
-    caller = Caller(token)
-    expect(f"stream, {what}", caller.stream(), UNAUTHENTICATED[0])
-    expect(f"certificate, {what}", caller.certificate(), UNAUTHENTICATED[1])
+    c = Caller(token)
+    expect(f"stream, {what}", c.stream(), UNAUTHENTICATED[0])
+    expect(f"certificate, {what}", c.certificate(), UNAUTHENTICATED[1])
 
 
 # ---- tests
 
 def check_tokens(key, stranger):
     print("== tokens")
-    caller = Caller(key.token(claims()))
-    expect("stream", caller.stream(), "OK")
-    expect("stream with its account", caller.stream(account="b"), "OK")
-    chain, own_key = caller.certificate()
-    names = openssl("x509", "-noout", "-ext", "subjectAltName", text=chain).decode()
-    expect("names", re.findall(r"URI:\S+", names), ["URI:spiffe://cluster.local/ns/a/sa/b"])
+    mine = Caller(key.token(claims()))
+    expect("stream", mine.stream(), "OK")
+    expect("stream with its account", mine.stream(account="b"), "OK")
+    chain, own_key = mine.certificate()
+    expect("names", caller.names(chain), ["spiffe://cluster.local/ns/a/sa/b"])
     expect_stranger("no token", None)
     expect_stranger("expired", key.token(claims(exp=int(time.time()) - 100)))
     expect_stranger("not valid yet", key.token(claims(nbf=int(time.time()) + 1000)))
@@ -198,21 +117,19 @@ def check_tokens(key, stranger):
 
 def check_nodes(key):
     print("== what nodes say of themselves")
-    caller = Caller(key.token(claims()))
+    liar = Caller(key.token(claims()))
     mine = "PERMISSION_DENIED: authorization failed: no identities ([spiffe://cluster.local/ns/a/sa/b]) matched "
-    expect("another namespace", caller.stream("kube-system"), mine + "kube-system/")
-    expect("another account", caller.stream("a", "admin"), mine + "a/admin")
+    expect("another namespace", liar.stream("kube-system"), mine + "kube-system/")
+    expect("another account", liar.stream("a", "admin"), mine + "a/admin")
     expect("plaintext", Caller(plaintext=True).stream("kube-system", "admin"), "OK")
 
 
 def check_certificates(chain, own_key):
     print("== client certificates")
-    caller = Caller(cert=chain, key=own_key)
-    expect("stream", caller.stream(), "OK")
-    expect("another namespace", caller.stream("x").split(":")[0], "PERMISSION_DENIED")
-    chain2, _ = caller.certificate()
-    names = openssl("x509", "-noout", "-ext", "subjectAltName", text=chain2).decode()
-    expect("names", re.findall(r"URI:\S+", names), ["URI:spiffe://cluster.local/ns/a/sa/b"])
+    certified = Caller(cert=chain, key=own_key)
+    expect("stream", certified.stream(), "OK")
+    expect("another namespace", certified.stream("x").split(":")[0], "PERMISSION_DENIED")
+    expect("names", caller.names(certified.certificate()[0]), ["spiffe://cluster.local/ns/a/sa/b"])
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/O=x", "-days", "1",
             "-addext", "subjectAltName=URI:spiffe://cluster.local/ns/a/sa/b", "-keyout", "foreign.key", "-out",
             "foreign.crt")

@@ -1,0 +1,85 @@
+"""Tokens of service accounts, reviewed by a real API server: certificates and streams for those whose token is meant for us."""
+import os, socket, subprocess, sys, tempfile, unittest, urllib.request
+
+import mesh as m
+from cluster import KUBE, Cluster
+
+sys.path.insert(0, os.path.join(m.ROOT, "tests", "identity"))
+from caller import Caller, names  # noqa: E402
+
+REFUSED = "UNAUTHENTICATED: request authenticate failure"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Identity(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = cls.enterClassContext(Cluster())
+        cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+        cls.cluster.install_crds()
+        with open(os.path.join(KUBE, "examples", "pilotd-rbac.yaml")) as f:
+            cls.cluster.apply(f.read())
+        cls.cluster.kubectl("create", "namespace", "shop")
+        cls.cluster.kubectl("create", "serviceaccount", "cart", "-n", "shop")
+        config = os.path.join(cls.folder, "kubeconfig")
+        cls.cluster.write_kubeconfig(config, cls.cluster.token("istio-system", "istiod"))
+        cls.tls, http = free_port(), free_port()
+        cls.log = os.path.join(cls.folder, "pilotd.log")
+        os.mkdir(os.path.join(cls.folder, "ca"))
+        with open(cls.log, "w") as log:
+            cls.pilotd = subprocess.Popen(
+                ["pilotd", "discovery", "--kubeconfig", config, "--grpcAddr=", "--monitoringAddr=", "--httpAddr", f"127.0.0.1:{http}",
+                 "--secureGRPCAddr", f"127.0.0.1:{cls.tls}", "--caDir", os.path.join(cls.folder, "ca"), "--shutdownDuration", "1s"],
+                stdout=log, stderr=log, cwd=cls.folder)
+        cls.addClassCleanup(cls.stop)
+        m.eventually(lambda: urllib.request.urlopen(f"http://127.0.0.1:{http}/ready", timeout=5).status == 200, why="readiness")
+
+    @classmethod
+    def stop(cls):
+        cls.pilotd.terminate()
+        cls.pilotd.wait(20)
+
+    def caller(self, token):
+        return Caller(f"127.0.0.1:{self.tls}", os.path.join(self.folder, "ca", "istio-ca-secret.json"), token)
+
+    def token(self, *args):
+        return self.cluster.token("shop", "cart", *args)
+
+    def logged(self):
+        with open(self.log) as f:
+            return f.read()
+
+    def test_token_for_us(self):
+        cart = self.caller(self.token("--audience", "istio-ca"))
+        self.assertEqual(cart.stream("shop", "cart"), "OK")
+        self.assertEqual(names(cart.certificate()[0]), ["spiffe://cluster.local/ns/shop/sa/cart"])
+        self.assertEqual(cart.stream("istio-system"), "PERMISSION_DENIED: authorization failed: no identities "
+                         "([spiffe://cluster.local/ns/shop/sa/cart]) matched istio-system/")
+
+    def test_token_for_others(self):
+        token = self.token("--audience", "vault")
+        self.assertEqual(self.caller(token).certificate(), REFUSED)
+        self.assertEqual(self.caller(token).stream("shop"), "UNAUTHENTICATED: authentication failure")
+        self.assertIn("the API server does not accept the token", self.logged())
+
+    def test_forged_token(self):
+        good = self.token("--audience", "istio-ca")
+        head, claims, signature = good.split(".")
+        for token in (f"{head}.{claims}.{signature[::-1]}", f"{head}.{claims}.", "x"):
+            self.assertEqual(self.caller(token).certificate(), REFUSED)
+        self.assertNotIn(claims, self.logged())
+
+    def test_account_that_is_gone(self):
+        self.cluster.kubectl("create", "serviceaccount", "gone", "-n", "shop")
+        token = self.cluster.token("shop", "gone", "--audience", "istio-ca")
+        self.cluster.kubectl("delete", "serviceaccount", "gone", "-n", "shop")
+        self.assertEqual(self.caller(token).certificate(), REFUSED)
+
+
+if __name__ == "__main__":
+    unittest.main()
