@@ -245,7 +245,7 @@ static int start_dir(struct daemon *d, struct pd_buf *err)
 	const struct options *o = &d->options;
 	const struct pd_dir_config cfg = {.path = o->config_dir,
 					  .cluster = o->settings.cluster,
-					  .sink = pd_control_sink(d->control),
+					  .sink = pd_jwks_source_sink(d->jwks),
 					  .issues = d->issues};
 	int rc = pd_dir_source_start(&cfg, &d->dir);
 	if (rc != PD_OK)
@@ -261,7 +261,7 @@ static int start_sources(struct daemon *d, struct pd_buf *err)
 	if (*d->options.config_dir)
 		rc = start_dir(d, err);
 	if (rc == PD_OK && kube_wanted(&d->options))
-		rc = kube_start(&d->kube, &d->options, pd_control_sink(d->control), d->issues, d->mesh, err);
+		rc = kube_start(&d->kube, &d->options, pd_jwks_source_sink(d->jwks), d->issues, d->mesh, err);
 	return rc;
 }
 
@@ -297,12 +297,12 @@ static int start(struct daemon *d, struct pd_buf *err)
 static void stop(struct daemon *d)
 {
 	pd_dir_source_stop(&d->dir);
-	pd_jwks_source_free(&d->jwks);
 	pd_mesh_file_stop(&d->mesh_config);
 	pd_mesh_file_stop(&d->mesh_networks);
 	pd_http_free(&d->http); // its pages look at what follows
 	pd_http_free(&d->monitoring);
 	kube_stop(&d->kube);
+	pd_jwks_source_free(&d->jwks); // the sources' sink
 	pd_mesh_input_free(&d->mesh);
 	pd_control_free(&d->control);
 	pd_xds_free(&d->xds);
