@@ -87,8 +87,7 @@ enum pd_encode_flags {
 // Returns PD_OK, or PD_E_LIMIT: deeper than PB_MAX_NESTING (out then holds a cut text).
 int pd_codec_encode(struct pd_buf *out, const void *msg, unsigned flags) PD_MUST_CHECK;
 
-// Trees from and to Struct; numbers without fraction become PD_JSON_INT.
+// A Struct as a tree; numbers without fraction become PD_JSON_INT.
 struct pd_json *pd_json_from_struct(struct pd_arena *a, const Google__Protobuf__Struct *s);
-struct pd_json *pd_json_from_value(struct pd_arena *a, const Google__Protobuf__Value *v);
 
 #endif

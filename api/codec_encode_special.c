@@ -200,8 +200,3 @@ struct pd_json *pd_json_from_struct(struct pd_arena *a, const Google__Protobuf__
 {
 	return from_struct(a, s, 1);
 }
-
-struct pd_json *pd_json_from_value(struct pd_arena *a, const Google__Protobuf__Value *v)
-{
-	return from_value(a, v, 1);
-}

@@ -58,8 +58,8 @@ int pd_object_cmp_age(const struct pd_object *a, const struct pd_object *b)
 
 	if (a->created_ns != b->created_ns)
 		return a->created_ns < b->created_ns ? -1 : 1;
-	d = a->key.ns == b->key.ns ? 0 : strcmp(a->key.ns, b->key.ns);
-	return d ? d : (a->key.name == b->key.name ? 0 : strcmp(a->key.name, b->key.name));
+	d = a->key.name == b->key.name ? 0 : strcmp(a->key.name, b->key.name);
+	return d ? d : (a->key.ns == b->key.ns ? 0 : strcmp(a->key.ns, b->key.ns));
 }
 
 static void object_release(struct pd_obj *obj)

@@ -49,7 +49,8 @@ int pd_object_key(char *buf, size_t cap, enum pd_kind kind, const char *cluster,
 // The kind as it is written there. Never NULL.
 const char *pd_object_kind_name(enum pd_kind kind);
 
-// Order used wherever "oldest wins": creation time, then namespace, then name. For qsort over struct pd_object *.
+// Order used wherever "oldest wins": creation time (told in seconds, so often equal), then name, then namespace, as istiod. The
+// Gateway API has another rule for equal ages: discovery/gwapi.
 int pd_object_cmp_age(const struct pd_object *a, const struct pd_object *b);
 
 // Builds an object from decoded parts. `arena` is taken over (it holds meta, spec, status and is emptied in the caller);

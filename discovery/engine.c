@@ -542,15 +542,6 @@ void pd_view_unref(struct pd_engine *e, struct pd_view *view)
 	pthread_mutex_unlock(&e->lock);
 }
 
-void pd_engine_each_view(struct pd_engine *e, void (*fn)(struct pd_view *, void *arg), void *arg)
-{
-	pthread_mutex_lock(&e->lock);
-	struct view_state *vs, *next;
-	HASH_ITER(hh, e->views, vs, next)
-	fn(vs->view, arg);
-	pthread_mutex_unlock(&e->lock);
-}
-
 void pd_engine_stats(struct pd_engine *e, struct pd_engine_stats *out)
 {
 	pthread_mutex_lock(&e->lock);

@@ -87,7 +87,4 @@ struct pd_engine_stats {
 };
 void pd_engine_stats(struct pd_engine *, struct pd_engine_stats *out);
 
-// Why: configuration objects behind a resource, and views that an object reaches, for debug pages.
-void pd_engine_each_view(struct pd_engine *, void (*fn)(struct pd_view *, void *arg), void *arg);
-
 #endif

@@ -28,11 +28,6 @@ void pd_indexes_set_domain(const char *suffix)
 	memcpy(domain_suffix, suffix, n + 1);
 }
 
-const char *pd_indexes_domain(void)
-{
-	return domain_suffix;
-}
-
 // ---- names --------------------------------------------------------------------------------------------------------
 
 static bool is_short(const char *host)

@@ -50,7 +50,6 @@ extern const size_t pd_indexes_n;
 // Index functions are pure functions of an object, and of the cluster's domain, which is one constant of the process:
 // "cluster.local" unless set here, before the store gets its first object. Copied.
 void pd_indexes_set_domain(const char *suffix);
-const char *pd_indexes_domain(void);
 
 // Labels that say nothing about what a workload is (one value per Pod, or one value for all) are not filed: they would cost
 // a posting per Pod or one posting with all Pods. Selectors that use nothing else have to look at the whole namespace.

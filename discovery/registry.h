@@ -140,6 +140,9 @@ struct pd_service_list {
 	struct pd_service *v[];
 };
 const struct pd_port *pd_service_port(const struct pd_service *s, uint32_t port); // NULL if none
+// The order in which services claim what only one can have (a port, a proxy's service): oldest first, then by host. For qsort
+// over struct pd_service *.
+int pd_service_cmp_age(const void *a, const void *b);
 
 enum pd_health { PD_HEALTHY, PD_UNHEALTHY, PD_DRAINING, PD_TERMINATING, PD_HEALTH_UNKNOWN };
 

@@ -151,13 +151,6 @@ static struct template_result template_result_new(struct pd_engine *e, const str
 	return r;
 }
 
-static int cmp_age(const void *x, const void *y)
-{
-	const struct pd_service *a = *(const struct pd_service *const *)x, *b = *(const struct pd_service *const *)y;
-	int c = (a->created_ns > b->created_ns) - (a->created_ns < b->created_ns);
-	return c ? c : strcmp(a->host, b->host);
-}
-
 struct listener_changes {
 	PD_VEC(struct pd_resource *) set;
 	PD_VEC(const char *) removed;
@@ -223,7 +216,7 @@ static void group_build(struct pd_engine *e, struct pass *p, struct port_group *
 	}
 	tx.tokens.n =
 		0; // a change of a service comes by its host unit (scope_ports_change): no need to note each one here
-	pd_sort(svcs, n, sizeof(*svcs), cmp_age);
+	pd_sort(svcs, n, sizeof(*svcs), pd_service_cmp_age);
 	struct pd_template_vec templates = {0};
 	if (n)
 		pd_build_port_listeners(&tx, g->port, svcs, n, &templates);

@@ -169,13 +169,6 @@ void tx_each_service_host(struct pd_tx *tx, bool (*fn)(struct pd_tx *tx, const c
 	pd_registry_each_service(tx->snap->derived, visit_host, &w);
 }
 
-static int cmp_service_age(const void *x, const void *y)
-{
-	const struct pd_service *a = *(const struct pd_service *const *)x, *b = *(const struct pd_service *const *)y;
-	int c = (a->created_ns > b->created_ns) - (a->created_ns < b->created_ns);
-	return c ? c : strcmp(a->host, b->host);
-}
-
 struct tx_service_targets tx_service_targets(struct pd_tx *tx)
 {
 	PD_ASSERT(tx->view);
@@ -189,6 +182,6 @@ struct tx_service_targets tx_service_targets(struct pd_tx *tx)
 			if (pd_labels_match(&l->v[j]->selector, labels))
 				pd_vec_push_a(tx->arena, &found, l->v[j]);
 	}
-	pd_sort(found.v, found.n, sizeof(found.v[0]), cmp_service_age);
+	pd_sort(found.v, found.n, sizeof(found.v[0]), pd_service_cmp_age);
 	return (struct tx_service_targets){found.n, found.v};
 }

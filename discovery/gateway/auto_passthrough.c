@@ -30,13 +30,6 @@ static void collect(struct pd_tx *tx, const struct pd_service *svc, void *arg)
 	}
 }
 
-static int cmp_age(const void *x, const void *y)
-{
-	const struct pd_service *a = *(const struct pd_service *const *)x, *b = *(const struct pd_service *const *)y;
-	int c = (a->created_ns > b->created_ns) - (a->created_ns < b->created_ns);
-	return c ? c : strcmp(a->host, b->host);
-}
-
 static void add_chain(struct pd_tx *tx, const struct pd_gateway_server *s, const struct pd_service *svc,
 		      const struct pd_port *port, const char *subset, struct pd_chain_set *out)
 {
@@ -78,7 +71,7 @@ void pd_gateway_auto_passthrough(struct pd_tx *tx, const struct pd_gateway_serve
 	struct services found = {.arena = tx->arena, .hosts = &s->sni};
 	tx_each_service(tx, collect, &found);
 	if (found.v.n)
-		qsort(found.v.v, found.v.n, sizeof(found.v.v[0]), cmp_age);
+		qsort(found.v.v, found.v.n, sizeof(found.v.v[0]), pd_service_cmp_age);
 	for (size_t i = 0; i < found.v.n; i++)
 		add_service(tx, s, found.v.v[i], out);
 }

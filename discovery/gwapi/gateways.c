@@ -75,7 +75,7 @@ static void collect_set(const struct pd_object *set, void *arg)
 
 static int cmp_age(const void *x, const void *y)
 {
-	return pd_object_cmp_age(*(const struct pd_object *const *)x, *(const struct pd_object *const *)y);
+	return pd_gw_cmp_age(*(const struct pd_object *const *)x, *(const struct pd_object *const *)y);
 }
 
 // The Gateway says from which namespaces it takes ListenerSets: none unless it says so.

@@ -14,6 +14,14 @@ const char *pd_gw_object_name(struct pd_arena *a, const char *name)
 	return pd_arena_printf(a, "%.*s~%016llx", KEPT, name, (unsigned long long)pd_hash_str(name));
 }
 
+int pd_gw_cmp_age(const struct pd_object *a, const struct pd_object *b)
+{
+	if (a->created_ns != b->created_ns)
+		return a->created_ns < b->created_ns ? -1 : 1;
+	int c = strcmp(a->key.ns, b->key.ns);
+	return c ? c : strcmp(a->key.name, b->key.name);
+}
+
 void pd_gw_annotate(struct pd_arena *a, K8s__ObjectMeta *meta, const char *key, const char *value)
 {
 	K8s__ObjectMeta__AnnotationsEntry *e = pb_new(a, &k8s__object_meta__annotations_entry__descriptor);

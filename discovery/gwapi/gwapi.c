@@ -355,7 +355,7 @@ static const struct gw_http_routes *rules_of(struct pd_gwapi *g, struct route_un
 static int cmp_part(const void *x, const void *y)
 {
 	const struct gw_part *a = x, *b = y;
-	int c = pd_object_cmp_age(a->object, b->object);
+	int c = pd_gw_cmp_age(a->object, b->object);
 	c = c ? c : (a->kind > b->kind) - (a->kind < b->kind);
 	return c ? c : (a->binding > b->binding) - (a->binding < b->binding);
 }

@@ -250,6 +250,8 @@ struct pd_object *pd_gw_l4_virtual_service(struct gw_pass *p, const struct gw_ro
 					   size_t index);
 // Names of objects may not be longer than PD_NAME_MAX: the end of a longer one becomes a hash.
 const char *pd_gw_object_name(struct pd_arena *a, const char *name);
+// Which of two routes or listener sets comes first: the oldest, then by namespace, then name (the Gateway API's rule).
+int pd_gw_cmp_age(const struct pd_object *a, const struct pd_object *b);
 void pd_gw_annotate(struct pd_arena *a, K8s__ObjectMeta *meta, const char *key, const char *value);
 // Metadata of a generated object: name, namespace, creation time of its source.
 K8s__ObjectMeta *pd_gw_meta(struct pd_arena *a, const struct pd_object *source, const char *ns, const char *name);

@@ -11,6 +11,14 @@ const struct pd_port *pd_service_port(const struct pd_service *s, uint32_t port)
 	return NULL;
 }
 
+int pd_service_cmp_age(const void *x, const void *y)
+{
+	const struct pd_service *a = *(const struct pd_service *const *)x, *b = *(const struct pd_service *const *)y;
+	int c = (a->created_ns > b->created_ns) - (a->created_ns < b->created_ns);
+
+	return c ? c : strcmp(a->host, b->host);
+}
+
 bool pd_export_visible(const struct pd_export *e, const char *ns)
 {
 	if (e->all || e->none)

@@ -44,15 +44,6 @@ static enum pd_vs_tier tier_of(struct pd_tx *tx, const struct pd_object *o, cons
 	return pd_streq(o->key.ns, tx->key->ns) ? PD_VS_PRIVATE : PD_VS_EXPORTED;
 }
 
-// Oldest first; of the same age (it is told in seconds) by name, then namespace.
-static int cmp_age(const struct pd_object *a, const struct pd_object *b)
-{
-	if (a->created_ns != b->created_ns)
-		return a->created_ns < b->created_ns ? -1 : 1;
-	int c = strcmp(a->key.name, b->key.name);
-	return c ? c : strcmp(a->key.ns, b->key.ns);
-}
-
 static int cmp_candidate(const void *x, const void *y)
 {
 	const struct pd_vs_candidate *a = x, *b = y;
@@ -62,7 +53,7 @@ static int cmp_candidate(const void *x, const void *y)
 		return a->tier < b->tier ? -1 : 1;
 	if (a->own_route != b->own_route)
 		return a->own_route ? -1 : 1;
-	return cmp_age(a->vs.object, b->vs.object);
+	return pd_object_cmp_age(a->vs.object, b->vs.object);
 }
 
 static void add_new(struct pd_tx *tx, struct pd_vs_candidates *c, const struct pd_object *o, size_t specificity)

@@ -382,6 +382,28 @@ static void test_far_times(void **state)
 	}
 }
 
+static void test_age(void **state)
+{
+	static const struct {
+		int64_t created;
+		const char *ns, *name;
+	} order[] = {{5, "z", "z"}, {7, "b", "a"}, {7, "a", "b"}, {7, "b", "b"}, {8, "a", "a"}};
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		for (int k = 0; k < 5; k++) {
+			struct pd_object a = {.key.ns = order[i].ns, .key.name = order[i].name},
+					 b = {.key.ns = order[k].ns, .key.name = order[k].name};
+			int d;
+
+			a.created_ns = order[i].created;
+			b.created_ns = order[k].created;
+			d = pd_object_cmp_age(&a, &b);
+			assert_int_equal((d > 0) - (d < 0), (i > k) - (i < k));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,7 +411,7 @@ int main(void)
 		cmocka_unit_test(test_status),        cmocka_unit_test(test_pod),
 		cmocka_unit_test(test_exact_size),    cmocka_unit_test(test_secret_string_data),
 		cmocka_unit_test(test_compact_equal), cmocka_unit_test(test_object_key),
-		cmocka_unit_test(test_far_times),
+		cmocka_unit_test(test_far_times),     cmocka_unit_test(test_age),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
