@@ -1,28 +1,24 @@
 #include "config/object.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
+#include "api/pb.h"
 #include "base/str.h"
-#include "config/compact.h"
-#include "config/semhash.h"
-#include "config/trim.h"
+#include "config/object_impl.h"
 
 const char *pd_object_label(const struct pd_object *o, const char *key)
 {
-	for (size_t i = 0; i < o->meta->n_labels; i++)
-		if (pd_streq(o->meta->labels[i]->key, key))
-			return pd_or(o->meta->labels[i]->value, "");
-	return NULL;
+	struct pd_labels l = pd_object_labels(o);
+
+	return pd_labels_get(&l, key);
 }
 
 const char *pd_object_annotation(const struct pd_object *o, const char *key)
 {
-	for (size_t i = 0; i < o->meta->n_annotations; i++)
-		if (pd_streq(o->meta->annotations[i]->key, key))
-			return pd_or(o->meta->annotations[i]->value, "");
-	return NULL;
+	struct pd_labels l = pd_object_annotations(o);
+
+	return pd_labels_get(&l, key);
 }
 
 const char *pd_object_kind_name(enum pd_kind kind)
@@ -62,102 +58,82 @@ int pd_object_cmp_age(const struct pd_object *a, const struct pd_object *b)
 	return d ? d : (a->key.ns == b->key.ns ? 0 : strcmp(a->key.ns, b->key.ns));
 }
 
-static void object_release(struct pd_obj *obj)
+void pd_object_release(struct pd_obj *obj)
 {
 	struct pd_object *o = (struct pd_object *)obj;
-	struct pd_arena arena = o->arena;
 
 	pd_unintern(o->key.cluster);
 	pd_unintern(o->key.ns);
 	pd_unintern(o->key.name);
-	pd_arena_free(&arena);
+	for (size_t i = 0; i < (size_t)o->n_labels + o->n_annotations; i++) {
+		pd_unintern(o->pairs[i].key);
+		pd_unintern(o->pairs[i].value);
+	}
+	free(o);
 }
 
-// Clamped: a year far away only has to sort first or last.
-static int64_t time_ns(const K8s__Time *t)
+// ---- what is kept in another form ---------------------------------------------------------------------------------------
+
+bool pd_object_kept_packed(enum pd_kind kind)
+{
+	return kind == PD_KIND_SERVICE || kind == PD_KIND_ENDPOINT_SLICE || kind == PD_KIND_POD;
+}
+
+const ProtobufCMessage *pd_object_open(const struct pd_object *o, struct pd_arena *a)
+{
+	void *m;
+
+	if (o->spec || !pd_object_kept_packed(o->key.kind))
+		return o->spec;
+	PD_ASSERT(pb_unpack(a, pd_kind_info(o->key.kind)->object, o->packed, o->n_packed, &m, NULL) == PD_OK);
+	return m;
+}
+
+K8s__Time *pd_object_created(const struct pd_object *o, struct pd_arena *a)
 {
 	const int64_t second = 1000000000;
+	K8s__Time *t;
 
-	if (!t)
-		return 0;
-	if (t->seconds >= INT64_MAX / second)
-		return INT64_MAX;
-	if (t->seconds <= INT64_MIN / second)
-		return INT64_MIN;
-	return t->seconds * second + t->nanos;
+	if (!o->created_ns)
+		return NULL;
+	t = PB_NEW(a, K8s__Time, k8s__time);
+	t->has_seconds = t->has_nanos = 1;
+	t->seconds = o->created_ns / second - (o->created_ns % second < 0);
+	t->nanos = (int32_t)(o->created_ns - t->seconds * second);
+	return t;
 }
 
-static uint64_t object_hash(const struct pd_object *o)
+// The entries of both maps have one layout.
+static void **entries(struct pd_arena *a, const ProtobufCMessageDescriptor *type, const struct pd_labels *l)
 {
-	uint64_t h = pd_hash_mix((uint64_t)o->key.kind, (uint64_t)o->created_ns);
+	void **v = pd_arena_alloc(a, l->n * sizeof(*v));
 
-	h = pd_hash_seed(o->key.ns, strlen(o->key.ns), h);
-	h = pd_hash_seed(o->key.name, strlen(o->key.name), h);
-	h = pd_hash_mix(h, pd_message_hash(&o->meta->base));
-	if (o->spec && !pd_kind_info(o->key.kind)->builtin)
-		h = pd_hash_mix(h, pd_message_hash(o->spec));
-	else if (o->spec)
-		h = pd_hash_mix(h, pd_message_hash_without(o->spec, 1)); // metadata is in already
-	return o->status ? pd_hash_mix(h, pd_message_hash(o->status)) : h;
+	for (size_t i = 0; i < l->n; i++) {
+		struct pd_label_entry *e = v[i] = pb_new(a, type);
+
+		e->key = l->v[i].key;
+		e->value = l->v[i].value;
+	}
+	return v;
 }
 
-// Takes over arena; the parts are trimmed already.
-static struct pd_object *make(const struct pd_key *key, K8s__ObjectMeta *meta, ProtobufCMessage *spec,
-			      ProtobufCMessage *status, const char *origin, struct pd_arena *arena)
+K8s__ObjectMeta *pd_object_meta(const struct pd_object *o, struct pd_arena *a)
 {
-	struct pd_object *o = PD_NEW(arena, struct pd_object);
+	struct pd_labels labels = pd_object_labels(o), annotations = pd_object_annotations(o);
+	K8s__ObjectMeta *m = PB_NEW(a, K8s__ObjectMeta, k8s__object_meta);
 
-	PD_ASSERT(strlen(key->cluster) <= PD_CLUSTER_MAX && strlen(key->ns) <= PD_NAMESPACE_MAX &&
-		  strlen(key->name) <= PD_NAME_MAX);
-	pd_obj_init(&o->obj, object_release);
-	o->key = (struct pd_key){key->kind, pd_intern(key->cluster), pd_intern(key->ns), pd_intern(key->name)};
-	o->created_ns = time_ns(meta->creationtimestamp);
-	o->meta = meta;
-	o->spec = spec;
-	o->status = status;
-	o->origin = pd_arena_strdup(arena, origin);
-	o->arena = *arena;
-	*arena = (struct pd_arena){0};
-	o->hash = object_hash(o);
-	return o;
-}
-
-struct pd_object *pd_object_new(const struct pd_key *key, K8s__ObjectMeta *meta, ProtobufCMessage *spec,
-				ProtobufCMessage *status, const char *origin, struct pd_arena *arena)
-{
-	int64_t generation = meta->has_generation ? meta->generation : 0;
-	struct pd_object *o;
-
-	pd_trim(key->kind, arena, meta, spec, &status);
-	o = make(key, meta, spec, status, origin, arena);
-	o->generation = generation;
-	return o;
-}
-
-struct pd_object *pd_object_build(const struct pd_key *key, K8s__ObjectMeta *meta, ProtobufCMessage *spec,
-				  ProtobufCMessage *status, const char *origin)
-{
-	int64_t generation = meta->has_generation ? meta->generation : 0;
-	bool builtin = pd_kind_info(key->kind)->builtin;
-	struct pd_arena scratch = {0}, arena = {0};
-	struct pd_compact c = {0};
-	struct pd_object *o;
-
-	pd_trim(key->kind, &scratch, meta, spec, &status);
-	if (!builtin)
-		pd_compact_measure(&c, &meta->base);
-	pd_compact_measure(&c, spec);
-	pd_compact_measure(&c, status);
-	arena.first_chunk = (pd_compact_size(&c) + 15) / 16 * 16 + sizeof(*o) + strlen(origin) + 1;
-	pd_compact_begin(&c, pd_arena_alloc(&arena, pd_compact_size(&c)));
-	if (!builtin)
-		meta = (K8s__ObjectMeta *)pd_compact_copy(&c, &meta->base);
-	spec = pd_compact_copy(&c, spec);
-	status = pd_compact_copy(&c, status);
-	if (builtin) // metadata is field 1 of every built-in kind
-		meta = *(K8s__ObjectMeta **)((char *)spec + spec->descriptor->fields[0].offset);
-	o = make(key, meta, spec, status, origin, &arena);
-	o->generation = generation;
-	pd_arena_free(&scratch);
-	return o;
+	m->name = (char *)o->key.name;
+	m->namespace_ = *o->key.ns ? (char *)o->key.ns : NULL;
+	m->creationtimestamp = pd_object_created(o, a);
+	m->has_generation = o->generation != 0;
+	m->generation = o->generation;
+	m->uid = o->ids ? (char *)o->ids->uid : NULL;
+	m->resourceversion = o->ids ? (char *)o->ids->resource_version : NULL;
+	m->n_labels = labels.n;
+	m->labels = (K8s__ObjectMeta__LabelsEntry **)entries(a, &k8s__object_meta__labels_entry__descriptor, &labels);
+	m->n_annotations = annotations.n;
+	m->annotations =
+		(K8s__ObjectMeta__AnnotationsEntry **)entries(a, &k8s__object_meta__annotations_entry__descriptor,
+							      &annotations);
+	return m;
 }

@@ -134,15 +134,18 @@ static void trim_pod_spec(K8s__PodSpec *s)
 	*s = slim;
 }
 
+// Whether it is over is all that is read of a Pod's phase. podIPs repeats podIP.
 static void trim_pod_status(K8s__PodStatus *s)
 {
 	K8s__PodStatus slim = K8S__POD_STATUS__INIT;
 
-	slim.phase = s->phase;
-	slim.hostip = s->hostip;
+	if (pd_streq(s->phase, "Succeeded") || pd_streq(s->phase, "Failed"))
+		slim.phase = s->phase;
 	slim.podip = s->podip;
-	slim.n_podips = s->n_podips;
 	slim.podips = s->podips;
+	for (size_t i = 0; i < s->n_podips; i++)
+		if (!pd_empty(s->podips[i]->ip) && !pd_streq(s->podips[i]->ip, s->podip))
+			slim.podips[slim.n_podips++] = s->podips[i];
 	slim.conditions = s->conditions;
 	for (size_t i = 0; i < s->n_conditions; i++) {
 		K8s__PodCondition c = K8S__POD_CONDITION__INIT;
@@ -157,16 +160,31 @@ static void trim_pod_status(K8s__PodStatus *s)
 	*s = slim;
 }
 
+// Only the controller: the workload that a Pod belongs to is named after it.
+static void trim_owners(K8s__ObjectMeta *m)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < m->n_ownerreferences; i++) {
+		K8s__OwnerReference *o = m->ownerreferences[i];
+
+		if (!o->has_controller || !o->controller)
+			continue;
+		o->uid = o->apiversion = NULL;
+		o->has_blockownerdeletion = 0;
+		m->ownerreferences[kept++] = o;
+	}
+	m->n_ownerreferences = kept;
+}
+
 static void trim_pod(K8s__Pod *p)
 {
 	if (p->spec)
 		trim_pod_spec(p->spec);
 	if (p->status)
 		trim_pod_status(p->status);
-	for (size_t i = 0; p->metadata && i < p->metadata->n_ownerreferences; i++) {
-		p->metadata->ownerreferences[i]->uid = NULL;
-		p->metadata->ownerreferences[i]->has_blockownerdeletion = 0;
-	}
+	if (p->metadata)
+		trim_owners(p->metadata);
 }
 
 // ---- other built-in kinds -------------------------------------------------------------------------------------------
@@ -185,7 +203,10 @@ static void trim_slice(K8s__EndpointSlice *s)
 	for (size_t i = 0; i < s->n_endpoints; i++) {
 		K8s__Endpoint *e = s->endpoints[i];
 
+		// Where an endpoint runs is taken from its Pod's node.
 		e->n_deprecatedtopology = 0;
+		e->nodename = e->zone = NULL;
+		e->hints = NULL;
 		if (e->targetref) {
 			e->targetref->uid = e->targetref->resourceversion = NULL;
 			e->targetref->fieldpath = e->targetref->apiversion = NULL;

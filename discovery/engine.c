@@ -332,9 +332,11 @@ static void look_at_address(struct moved *m, const char *ip)
 
 static void look_at_pod(struct moved *m, const struct pd_object *o)
 {
-	const K8s__PodStatus *status = ((const K8s__Pod *)o->spec)->status;
+	struct pd_arena a = {.first_chunk = 1024};
+	const K8s__PodStatus *status = ((const K8s__Pod *)pd_object_open(o, &a))->status;
 	if (status && status->podip)
 		look_at_address(m, status->podip);
+	pd_arena_free(&a);
 }
 
 static void look_at_object(struct moved *m, const struct pd_object *o)

@@ -87,16 +87,11 @@ static void PD_PRINTF(3, 4) emitf(pd_emit_key emit, void *ctx, const char *fmt, 
 	free(big);
 }
 
-// All map<string, string> entries that protobuf-c generates have this layout.
-struct pair {
-	ProtobufCMessage base;
-	const char *key, *value;
-} __attribute__((may_alias));
-
 // `prefix` is "NS/" or "".
-static void emit_first_pair(const struct pair *const *v, size_t n, const char *ns, pd_emit_key emit, void *ctx)
+static void emit_first_pair(const struct pd_label_entry *const *v, size_t n, const char *ns, pd_emit_key emit,
+			    void *ctx)
 {
-	const struct pair *first = NULL;
+	const struct pd_label_entry *first = NULL;
 
 	for (size_t i = 0; i < n; i++)
 		if (!first || pd_strcmp(v[i]->key, first->key) < 0)
@@ -105,14 +100,23 @@ static void emit_first_pair(const struct pair *const *v, size_t n, const char *n
 		emitf(emit, ctx, "%s%s%s=%s", ns, *ns ? "/" : "", pd_or(first->key, ""), pd_or(first->value, ""));
 }
 
-static void emit_pairs(const struct pair *const *v, size_t n, const char *ns, pd_emit_key emit, void *ctx)
+static void emit_labels(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	struct pd_labels l = pd_object_labels(o);
+
+	for (size_t i = 0; i < l.n; i++)
+		if (pd_label_indexed(l.v[i].key))
+			emitf(emit, ctx, "%s/%s=%s", o->key.ns, l.v[i].key, l.v[i].value);
+}
+
+static void emit_pairs(const struct pd_label_entry *const *v, size_t n, const char *ns, pd_emit_key emit, void *ctx)
 {
 	for (size_t i = 0; i < n; i++)
 		if (pd_label_indexed(v[i]->key))
 			emitf(emit, ctx, "%s/%s=%s", ns, pd_or(v[i]->key, ""), pd_or(v[i]->value, ""));
 }
 
-#define PAIRS(list) ((const struct pair *const *)(list))
+#define PD_LABEL_ENTRIES(list) ((const struct pd_label_entry *const *)(list))
 
 bool pd_label_indexed(const char *key)
 {
@@ -157,6 +161,8 @@ static void slice_by_service(const struct pd_object *o, pd_emit_key emit, void *
 		emitf(emit, ctx, "%s/%s", o->key.ns, service);
 }
 
+enum { POD_CHUNK = 1024 }; // enough for nearly every Pod or Service that is unpacked
+
 static bool refers_to_pod(const K8s__Endpoint *e)
 {
 	return e->targetref && pd_streq(e->targetref->kind, "Pod");
@@ -164,27 +170,29 @@ static bool refers_to_pod(const K8s__Endpoint *e)
 
 static void slice_by_pod(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
-	const K8s__EndpointSlice *s = (const K8s__EndpointSlice *)o->spec;
+	struct pd_arena a = {0};
+	const K8s__EndpointSlice *s = (const K8s__EndpointSlice *)pd_object_open(o, &a);
 
 	for (size_t i = 0; i < s->n_endpoints; i++)
 		if (refers_to_pod(s->endpoints[i]))
 			emitf(emit, ctx, "%s/%s", pd_or(s->endpoints[i]->targetref->namespace_, ""),
 			      pd_or(s->endpoints[i]->targetref->name, ""));
+	pd_arena_free(&a);
 }
 
 static void slice_by_ip(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
-	const K8s__EndpointSlice *s = (const K8s__EndpointSlice *)o->spec;
+	struct pd_arena a = {0};
+	const K8s__EndpointSlice *s = (const K8s__EndpointSlice *)pd_object_open(o, &a);
 
 	for (size_t i = 0; i < s->n_endpoints; i++)
 		for (size_t k = 0; k < s->endpoints[i]->n_addresses && !refers_to_pod(s->endpoints[i]); k++)
 			emitf(emit, ctx, "%s/%s", o->key.ns, s->endpoints[i]->addresses[k]);
+	pd_arena_free(&a);
 }
 
-static void pod_by_ip(const struct pd_object *o, pd_emit_key emit, void *ctx)
+static void emit_pod_ips(const K8s__Pod *p, pd_emit_key emit, void *ctx)
 {
-	const K8s__Pod *p = (const K8s__Pod *)o->spec;
-
 	if (!p->status || (p->spec && p->spec->hostnetwork))
 		return;
 	if (!pd_empty(p->status->podip))
@@ -194,33 +202,47 @@ static void pod_by_ip(const struct pd_object *o, pd_emit_key emit, void *ctx)
 			emit(ctx, p->status->podips[i]->ip);
 }
 
+static void pod_by_ip(const struct pd_object *o, pd_emit_key emit, void *ctx)
+{
+	struct pd_arena a = {.first_chunk = POD_CHUNK};
+
+	emit_pod_ips((const K8s__Pod *)pd_object_open(o, &a), emit, ctx);
+	pd_arena_free(&a);
+}
+
 static void pod_by_node(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
-	const K8s__Pod *p = (const K8s__Pod *)o->spec;
+	struct pd_arena a = {.first_chunk = POD_CHUNK};
+	const K8s__Pod *p = (const K8s__Pod *)pd_object_open(o, &a);
 
 	if (p->spec && !pd_empty(p->spec->nodename))
 		emit(ctx, p->spec->nodename);
+	pd_arena_free(&a);
 }
 
 static void pod_by_label(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
-	emit_pairs(PAIRS(o->meta->labels), o->meta->n_labels, o->key.ns, emit, ctx);
+	emit_labels(o, emit, ctx);
 }
 
 static void service_by_selector(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
-	const K8s__ServiceSpec *s = ((const K8s__Service *)o->spec)->spec;
+	struct pd_arena a = {.first_chunk = POD_CHUNK};
+	const K8s__ServiceSpec *s = ((const K8s__Service *)pd_object_open(o, &a))->spec;
 
 	if (s)
-		emit_first_pair(PAIRS(s->selector), s->n_selector, o->key.ns, emit, ctx);
+		emit_first_pair(PD_LABEL_ENTRIES(s->selector), s->n_selector, o->key.ns, emit, ctx);
+	pd_arena_free(&a);
 }
 
 static void service_by_external_name(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
-	const K8s__ServiceSpec *s = ((const K8s__Service *)o->spec)->spec;
+	struct pd_arena a = {.first_chunk = POD_CHUNK};
+	const K8s__ServiceSpec *s = ((const K8s__Service *)pd_object_open(o, &a))->spec;
 
 	if (s && pd_streq(s->type, "ExternalName") && !pd_empty(s->externalname))
 		emit(ctx, s->externalname);
+	pd_arena_free(&a);
 }
 
 static void network_gateway(const struct pd_object *o, pd_emit_key emit, void *ctx)
@@ -235,8 +257,8 @@ static void we_by_label(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
 	const Istio__WorkloadEntry *w = (const Istio__WorkloadEntry *)o->spec;
 
-	emit_pairs(PAIRS(w->labels), w->n_labels, o->key.ns, emit, ctx);
-	emit_pairs(PAIRS(o->meta->labels), o->meta->n_labels, o->key.ns, emit, ctx);
+	emit_pairs(PD_LABEL_ENTRIES(w->labels), w->n_labels, o->key.ns, emit, ctx);
+	emit_labels(o, emit, ctx);
 }
 
 static void we_by_ip(const struct pd_object *o, pd_emit_key emit, void *ctx)
@@ -260,7 +282,7 @@ static void se_by_selector(const struct pd_object *o, pd_emit_key emit, void *ct
 	const Istio__WorkloadLabelSelector *s = ((const Istio__ServiceEntry *)o->spec)->workload_selector;
 
 	if (s && s->n_labels)
-		emit_first_pair(PAIRS(s->labels), s->n_labels, o->key.ns, emit, ctx);
+		emit_first_pair(PD_LABEL_ENTRIES(s->labels), s->n_labels, o->key.ns, emit, ctx);
 	else if (s)
 		emitf(emit, ctx, "%s/", o->key.ns);
 }
@@ -433,7 +455,7 @@ static void gateway_by_selector(const struct pd_object *o, pd_emit_key emit, voi
 	const Istio__Gateway *g = (const Istio__Gateway *)o->spec;
 
 	if (g->n_selector)
-		emit_first_pair(PAIRS(g->selector), g->n_selector, "", emit, ctx);
+		emit_first_pair(PD_LABEL_ENTRIES(g->selector), g->n_selector, "", emit, ctx);
 	else
 		emit(ctx, "");
 }

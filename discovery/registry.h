@@ -66,17 +66,6 @@ static inline bool pd_protocol_is_tcp(enum pd_protocol p)
 	return p == PD_PROTO_TCP || p == PD_PROTO_MONGO || p == PD_PROTO_REDIS || p == PD_PROTO_MYSQL;
 }
 
-struct pd_label {
-	const char *key, *value; // interned
-};
-struct pd_labels {
-	size_t n;
-	const struct pd_label *v; // sorted by key
-};
-const char *pd_labels_get(const struct pd_labels *l, const char *key); // NULL if absent
-// Every pair of `selector` is in `labels`; an empty selector matches everything.
-bool pd_labels_match(const struct pd_labels *selector, const struct pd_labels *labels);
-
 enum pd_resolution {
 	PD_RES_EDS,         // Kubernetes ClusterIP, ServiceEntry STATIC ("client side load balancing")
 	PD_RES_DNS,         // ServiceEntry DNS
@@ -130,7 +119,6 @@ struct pd_service {
 	// above renews the record without a token.
 	const struct pd_object *source;
 	uint64_t hash; // semantic hash over all of the above but source
-	struct pd_arena arena;
 };
 struct pd_service_list {
 	struct pd_obj obj;
@@ -166,7 +154,6 @@ struct pd_workload {
 	size_t n_ips;
 	const char *const *ips; // of a Pod, primary first; else none
 	uint64_t hash;
-	struct pd_arena arena;
 };
 
 struct pd_endpoint {

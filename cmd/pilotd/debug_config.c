@@ -18,13 +18,15 @@ static void add_message(struct pd_buf *b, const char *key, const ProtobufCMessag
 static bool add_object(const struct pd_object *o, void *arg)
 {
 	struct pd_buf *b = arg;
+	struct pd_arena a = {0};
 	const struct pd_kind_info *k = pd_kind_info(o->key.kind);
 	pd_buf_printf(b, "%s{\"apiVersion\":\"%s%s%s\",\"kind\":\"%s\"", b->n > 1 ? "," : "", k->group,
 		      *k->group ? "/" : "", k->versions[0], k->kind);
-	add_message(b, "metadata", &o->meta->base);
-	add_message(b, "spec", o->spec);
+	add_message(b, "metadata", &pd_object_meta(o, &a)->base);
+	add_message(b, "spec", pd_object_open(o, &a));
 	add_message(b, "status", o->status);
 	pd_buf_addc(b, '}');
+	pd_arena_free(&a);
 	return true;
 }
 

@@ -35,7 +35,7 @@ K8s__ObjectMeta *pd_gw_meta(struct pd_arena *a, const struct pd_object *source, 
 	K8s__ObjectMeta *meta = pb_new(a, &k8s__object_meta__descriptor);
 	meta->name = (char *)name;
 	meta->namespace_ = (char *)ns;
-	meta->creationtimestamp = source->meta->creationtimestamp;
+	meta->creationtimestamp = pd_object_created(source, a);
 	return meta;
 }
 

@@ -27,7 +27,7 @@ static void mark_chain(struct reg_pass *p, const char *host)
 static void touch_service(struct reg_pass *p, const struct pd_object *o)
 {
 	mark_host(p, pd_reg_kube_host(p, o->key.name, o->key.ns));
-	mark_chain(p, pd_reg_alias_target(o));
+	mark_chain(p, pd_reg_alias_target(p, o));
 }
 
 static void touch_entry(struct reg_pass *p, const struct pd_object *o)
@@ -85,11 +85,10 @@ static void touch_selecting_services(struct reg_pass *p, const char *key)
 }
 
 // Whatever may select something with these labels: a selector's first pair is among them.
-static void touch_selecting(struct reg_pass *p, const char *ns, const struct reg_pair *const *v, size_t n,
-			    bool services)
+static void touch_selecting(struct reg_pass *p, const char *ns, struct pd_labels l, bool services)
 {
-	for (size_t i = 0; i < n; i++) {
-		const char *key = pd_arena_printf(p->a, "%s/%s=%s", ns, pd_or(v[i]->key, ""), pd_or(v[i]->value, ""));
+	for (size_t i = 0; i < l.n; i++) {
+		const char *key = pd_arena_printf(p->a, "%s/%s=%s", ns, l.v[i].key, l.v[i].value);
 
 		touch_selecting_entries(p, key);
 		if (services)
@@ -100,7 +99,8 @@ static void touch_selecting(struct reg_pass *p, const char *ns, const struct reg
 
 static void touch_pod(struct reg_pass *p, const struct pd_object *o)
 {
-	const K8s__PodStatus *s = ((const K8s__Pod *)o->spec)->status;
+	struct pd_arena a = {.first_chunk = 1024};
+	const K8s__PodStatus *s = ((const K8s__Pod *)pd_object_open(o, &a))->status;
 
 	touch_slices(p, PD_IX_SLICE_BY_POD, pd_arena_printf(p->a, "%s/%s", o->key.ns, o->key.name));
 	if (s)
@@ -108,17 +108,20 @@ static void touch_pod(struct reg_pass *p, const struct pd_object *o)
 	for (size_t i = 0; s && i < s->n_podips; i++)
 		if (!pd_streq(s->podips[i]->ip, s->podip))
 			touch_address(p, o->key.ns, s->podips[i]->ip);
-	touch_selecting(p, o->key.ns, PD_REG_PAIRS(o->meta->labels), o->meta->n_labels, false);
+	touch_selecting(p, o->key.ns, pd_object_labels(o), false);
+	pd_arena_free(&a);
 }
 
 static void touch_workload_entry(struct reg_pass *p, const struct pd_object *o)
 {
 	const Istio__WorkloadEntry *e = (const Istio__WorkloadEntry *)o->spec;
+	struct reg_labels own = {0};
 
 	if (!pd_empty(e->address))
 		pd_reg_mark(p, &p->ips, pd_arena_strdup(p->a, e->address));
-	touch_selecting(p, o->key.ns, PD_REG_PAIRS(e->labels), e->n_labels, true);
-	touch_selecting(p, o->key.ns, PD_REG_PAIRS(o->meta->labels), o->meta->n_labels, true);
+	pd_reg_labels_add(p->a, &own, PD_LABEL_ENTRIES(e->labels), e->n_labels);
+	touch_selecting(p, o->key.ns, reg_labels_view(&own), true);
+	touch_selecting(p, o->key.ns, pd_object_labels(o), true);
 }
 
 // ---- what lies around -------------------------------------------------------------------------------------------------------

@@ -118,13 +118,14 @@ static void add_pods(struct reg_pass *p, const struct pd_service *s, struct reg_
 		by_name(p, pd_reg_candidates(p, PD_IX_POD_BY_LABEL, PD_KIND_POD, s->ns, &s->selector));
 
 	for (size_t i = 0; i < c.n; i++) {
+		const K8s__Pod *pod = (const K8s__Pod *)pd_object_open(c.v[i], &p->r->tmp);
 		struct pd_workload *w;
 		struct backend b;
 
-		if (!pd_reg_pod_serves(c.v[i]) || !pd_reg_selects(&s->selector, c.v[i]))
+		if (!pd_reg_pod_serves(pod) || !pd_reg_selects(&s->selector, c.v[i]))
 			continue;
 		w = pd_reg_workload_of_pod(p, c.v[i]);
-		b = (struct backend){w, w->ips[0], 0, PD_HEALTHY, s->source, pod_port, c.v[i]->spec};
+		b = (struct backend){w, w->ips[0], 0, PD_HEALTHY, s->source, pod_port, pod};
 		add_backend(p, s, &b, out);
 		pd_obj_unref(w);
 	}

@@ -73,7 +73,7 @@ static struct pd_workload *workload_at(struct reg_pass *p, const struct pd_objec
 
 	for (size_t i = 0; i < posting->n; i++)
 		if (posting->v[i]->key.ns == slice->key.ns && posting->v[i]->key.cluster == slice->key.cluster &&
-		    pd_reg_pod_serves(posting->v[i]))
+		    pd_reg_pod_serves((const K8s__Pod *)pd_object_open(posting->v[i], &p->r->tmp)))
 			return pd_reg_workload_of_pod(p, posting->v[i]);
 	return pd_reg_workload_bare(p, slice->key.cluster, ip);
 }
@@ -92,9 +92,9 @@ static struct pd_workload *workload_of(struct reg_pass *p, const struct pd_objec
 }
 
 static void add_endpoint(struct reg_pass *p, const struct pd_service *s, const struct pd_object *o,
-			 const K8s__Endpoint *e, struct seen *seen, size_t first, struct reg_endpoints *out)
+			 const K8s__EndpointSlice *slice, const K8s__Endpoint *e, struct seen *seen, size_t first,
+			 struct reg_endpoints *out)
 {
-	const K8s__EndpointSlice *slice = (const K8s__EndpointSlice *)o->spec;
 	struct pd_endpoint ep = {.source = o, .health = health_of(s, e->conditions)};
 
 	for (size_t i = 0; i < e->n_addresses; i++) {
@@ -174,12 +174,13 @@ void pd_reg_endpoints_of_kube(struct reg_pass *p, const struct pd_service *s, st
 	size_t first = out->n;
 
 	for (size_t i = 0; i < slices->n; i++) {
-		const K8s__EndpointSlice *slice = (const K8s__EndpointSlice *)slices->v[i]->spec;
+		const K8s__EndpointSlice *slice;
 
-		if (slices->v[i]->key.cluster != s->cluster || pd_streq(slice->addresstype, "FQDN"))
+		if (slices->v[i]->key.cluster != s->cluster)
 			continue;
-		for (size_t k = 0; k < slice->n_endpoints; k++)
-			add_endpoint(p, s, slices->v[i], slice->endpoints[k], &seen, first, out);
+		slice = (const K8s__EndpointSlice *)pd_object_open(slices->v[i], &p->r->tmp);
+		for (size_t k = 0; k < slice->n_endpoints && !pd_streq(slice->addresstype, "FQDN"); k++)
+			add_endpoint(p, s, slices->v[i], slice, slice->endpoints[k], &seen, first, out);
 	}
 	add_entries(p, s, out);
 }

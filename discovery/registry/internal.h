@@ -118,20 +118,14 @@ static inline void *reg_block_take(struct reg_block *b, size_t size)
 }
 
 // ---- labels.c -------------------------------------------------------------------------------------------------------
-// All map<string, string> entries that protobuf-c generates have this layout.
-struct reg_pair {
-	ProtobufCMessage base;
-	const char *key, *value;
-} __attribute__((may_alias));
-#define PD_REG_PAIRS(list) ((const struct reg_pair *const *)(list))
-
 // Labels under construction: borrowed strings, sorted by key, in an arena.
 struct reg_labels {
 	struct pd_label *v;
 	size_t n, cap;
 };
 void pd_reg_labels_set(struct pd_arena *a, struct reg_labels *l, const char *key, const char *value);
-void pd_reg_labels_add(struct pd_arena *a, struct reg_labels *l, const struct reg_pair *const *v, size_t n);
+void pd_reg_labels_add(struct pd_arena *a, struct reg_labels *l, const struct pd_label_entry *const *v, size_t n);
+void pd_reg_labels_add_kept(struct pd_arena *a, struct reg_labels *l, struct pd_labels kept);
 const char *pd_reg_labels_get(const struct reg_labels *l, const char *key); // NULL if absent
 // Copies them into a record, interned.
 struct pd_labels pd_reg_labels_keep(struct reg_block *record, const struct pd_labels *l);
@@ -172,7 +166,7 @@ struct pd_workload *pd_reg_workload_of_host(struct reg_pass *p, const struct pd_
 struct pd_workload *pd_reg_workload_bare(struct reg_pass *p, const char *cluster, const char *address);
 void pd_reg_update_workload(struct reg_pass *p, const char *ip);
 // Ready, not finished, not being deleted.
-bool pd_reg_pod_serves(const struct pd_object *pod);
+bool pd_reg_pod_serves(const K8s__Pod *pod);
 // Of a Node: "region/zone/subzone" or "".
 const char *pd_reg_node_locality(struct pd_arena *a, const struct pd_object *node);
 // A WorkloadEntry whose health is checked counts only while it is reported healthy.
@@ -191,11 +185,10 @@ void pd_reg_update_targets(struct reg_pass *p, const char *key);
 struct pd_service pd_reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host);
 struct pd_service pd_reg_service_of_entry(struct reg_pass *p, const struct pd_object *o, const char *host);
 #define PD_ALIAS_HOPS_MAX 16 // ExternalNames that point to one another
-// What the Service with this host name is an alias of (borrowed from the snapshot), or NULL; the first cluster that has it
-// decides.
+// What the Service with this host name is an alias of (in the pass's arena), or NULL; the first cluster that has it decides.
 const char *pd_reg_alias_at(struct reg_pass *p, const char *host);
-// Of a Service: what it is an alias of, or NULL.
-const char *pd_reg_alias_target(const struct pd_object *service);
+// Of a Service: what it is an alias of, in the pass's arena, or NULL.
+const char *pd_reg_alias_target(struct reg_pass *p, const struct pd_object *service);
 // Host names of the ExternalName services that end at `host`, sorted by namespace, then name; in the tmp arena.
 const char *const *pd_reg_aliases_of(struct reg_pass *p, const char *host, size_t *n);
 

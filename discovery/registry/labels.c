@@ -1,35 +1,5 @@
 #include "discovery/registry/internal.h"
 
-const char *pd_labels_get(const struct pd_labels *l, const char *key)
-{
-	size_t lo = 0, hi = l->n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		int c = strcmp(l->v[mid].key, key);
-
-		if (!c)
-			return l->v[mid].value;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
-}
-
-bool pd_labels_match(const struct pd_labels *selector, const struct pd_labels *labels)
-{
-	for (size_t i = 0, k = 0; i < selector->n; i++, k++) {
-		while (k < labels->n && strcmp(labels->v[k].key, selector->v[i].key) < 0)
-			k++;
-		if (k == labels->n || !pd_streq(labels->v[k].key, selector->v[i].key) ||
-		    !pd_streq(labels->v[k].value, selector->v[i].value))
-			return false;
-	}
-	return true;
-}
-
 // ---- under construction -----------------------------------------------------------------------------------------------
 
 static size_t place(const struct reg_labels *l, const char *key, bool *found)
@@ -59,10 +29,16 @@ void pd_reg_labels_set(struct pd_arena *a, struct reg_labels *l, const char *key
 	l->v[at] = label;
 }
 
-void pd_reg_labels_add(struct pd_arena *a, struct reg_labels *l, const struct reg_pair *const *v, size_t n)
+void pd_reg_labels_add(struct pd_arena *a, struct reg_labels *l, const struct pd_label_entry *const *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		pd_reg_labels_set(a, l, pd_or(v[i]->key, ""), pd_or(v[i]->value, ""));
+}
+
+void pd_reg_labels_add_kept(struct pd_arena *a, struct reg_labels *l, struct pd_labels kept)
+{
+	for (size_t i = 0; i < kept.n; i++)
+		pd_reg_labels_set(a, l, kept.v[i].key, kept.v[i].value);
 }
 
 const char *pd_reg_labels_get(const struct reg_labels *l, const char *key)
@@ -129,7 +105,7 @@ const char *pd_reg_first_pair(struct pd_arena *a, const char *ns, const struct p
 	return selector->n ? pd_arena_printf(a, "%s/%s=%s", ns, selector->v[0].key, selector->v[0].value) : NULL;
 }
 
-static const char *find_pair(const struct reg_pair *const *v, size_t n, const char *key)
+static const char *find_pair(const struct pd_label_entry *const *v, size_t n, const char *key)
 {
 	for (size_t i = 0; i < n; i++)
 		if (pd_streq(v[i]->key, key))
@@ -141,9 +117,10 @@ static const char *find_pair(const struct reg_pair *const *v, size_t n, const ch
 static const char *own_label(const struct pd_object *o, const char *key)
 {
 	const Istio__WorkloadEntry *e = (const Istio__WorkloadEntry *)o->spec;
-	const char *v = find_pair(PD_REG_PAIRS(o->meta->labels), o->meta->n_labels, key);
+	const char *v = pd_object_label(o, key);
 
-	return v || o->key.kind != PD_KIND_WORKLOAD_ENTRY ? v : find_pair(PD_REG_PAIRS(e->labels), e->n_labels, key);
+	return v || o->key.kind != PD_KIND_WORKLOAD_ENTRY ? v
+							  : find_pair(PD_LABEL_ENTRIES(e->labels), e->n_labels, key);
 }
 
 bool pd_reg_selects(const struct pd_labels *selector, const struct pd_object *o)

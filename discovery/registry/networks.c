@@ -59,9 +59,9 @@ static bool add_node(const struct pd_object *o, void *arg)
 }
 
 // A NodePort service is reached at the external addresses of the nodes that its annotation selects.
-static void add_nodes(struct reg_pass *p, struct draft *d, struct pd_network_gateway g, const char *annotation)
+static void add_nodes(struct reg_pass *p, struct draft *d, struct pd_network_gateway g, const K8s__ServiceSpec *spec,
+		      const char *annotation)
 {
-	const K8s__ServiceSpec *spec = ((const K8s__Service *)g.source->spec)->spec;
 	struct node_walk w = {p, d, &g, NULL};
 	struct pd_json_error err;
 
@@ -80,13 +80,13 @@ static void add_nodes(struct reg_pass *p, struct draft *d, struct pd_network_gat
 
 static void add_service(struct reg_pass *p, struct draft *d, const struct pd_network_gateway *g)
 {
-	const K8s__Service *s = (const K8s__Service *)g->source->spec;
+	const K8s__Service *s = (const K8s__Service *)pd_object_open(g->source, &p->r->tmp);
 	const char *selector = pd_object_annotation(g->source, NODE_SELECTOR);
 
 	if (!s->spec)
 		return;
 	if (pd_streq(s->spec->type, "NodePort") && selector)
-		add_nodes(p, d, *g, *selector ? selector : "{}");
+		add_nodes(p, d, *g, s->spec, *selector ? selector : "{}");
 	if (pd_streq(s->spec->type, "LoadBalancer") && s->status && s->status->loadbalancer)
 		for (size_t i = 0; i < s->status->loadbalancer->n_ingress; i++) {
 			const K8s__LoadBalancerIngress *in = s->status->loadbalancer->ingress[i];

@@ -91,9 +91,9 @@ struct pd_service pd_reg_service_of_entry(struct reg_pass *p, const struct pd_ob
 		.source = o,
 	};
 
-	pd_reg_labels_add(a, &labels, PD_REG_PAIRS(o->meta->labels), o->meta->n_labels);
+	pd_reg_labels_add_kept(a, &labels, pd_object_labels(o));
 	if (se->workload_selector)
-		pd_reg_labels_add(a, &selector, PD_REG_PAIRS(se->workload_selector->labels),
+		pd_reg_labels_add(a, &selector, PD_LABEL_ENTRIES(se->workload_selector->labels),
 				  se->workload_selector->n_labels);
 	s.labels = reg_labels_view(&labels);
 	s.selector = reg_labels_view(&selector);

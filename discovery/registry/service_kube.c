@@ -1,10 +1,10 @@
 // Services made of Kubernetes Services, and ExternalNames as further names of others.
 #include "discovery/registry/internal.h"
 
-static const K8s__ServiceSpec *spec_of(const struct pd_object *o)
+static const K8s__ServiceSpec *spec_of(struct pd_arena *a, const struct pd_object *o)
 {
 	static const K8s__ServiceSpec none = K8S__SERVICE_SPEC__INIT;
-	const K8s__Service *s = (const K8s__Service *)o->spec;
+	const K8s__Service *s = (const K8s__Service *)pd_object_open(o, a);
 
 	return s->spec ? s->spec : &none;
 }
@@ -14,11 +14,19 @@ static const K8s__ServiceSpec *spec_of(const struct pd_object *o)
 // An ExternalName points to a host name; what has that name may be an ExternalName again. The service where the chain ends
 // lists all names on the way; the ones in between list none. A loop, or more hops than a resolver would follow, end nowhere.
 
-const char *pd_reg_alias_target(const struct pd_object *o)
+static const char *alias_of(const K8s__ServiceSpec *s)
 {
-	const K8s__ServiceSpec *s = spec_of(o);
-
 	return pd_streq(s->type, "ExternalName") && !pd_empty(s->externalname) ? s->externalname : NULL;
+}
+
+const char *pd_reg_alias_target(struct reg_pass *p, const struct pd_object *o)
+{
+	struct pd_arena a = {.first_chunk = 1024};
+	const char *target = alias_of(spec_of(&a, o));
+
+	target = target ? pd_arena_strdup(p->a, target) : NULL;
+	pd_arena_free(&a);
+	return target;
 }
 
 const char *pd_reg_alias_at(struct reg_pass *p, const char *host)
@@ -31,7 +39,7 @@ const char *pd_reg_alias_at(struct reg_pass *p, const char *host)
 		const struct pd_object *o = pd_config_get(p->snap, PD_KIND_SERVICE, p->r->clusters.v[i].name, ns, name);
 
 		if (o)
-			return pd_reg_alias_target(o);
+			return pd_reg_alias_target(p, o);
 	}
 	return NULL;
 }
@@ -174,9 +182,9 @@ static enum pd_resolution resolution_of(const K8s__ServiceSpec *spec, bool alias
 
 struct pd_service pd_reg_service_of_kube(struct reg_pass *p, const struct pd_object *o, const char *host)
 {
-	const K8s__ServiceSpec *spec = spec_of(o);
-	const char *alias = pd_reg_alias_target(o);
 	struct pd_arena *a = &p->r->tmp;
+	const K8s__ServiceSpec *spec = spec_of(a, o);
+	const char *alias = alias_of(spec);
 	struct reg_labels labels = {0}, selector = {0};
 	size_t n_export;
 	const char **export = split(a, pd_object_annotation(o, "networking.istio.io/exportTo"), &n_export);
@@ -196,8 +204,8 @@ struct pd_service pd_reg_service_of_kube(struct reg_pass *p, const struct pd_obj
 		.source = o,
 	};
 
-	pd_reg_labels_add(a, &labels, PD_REG_PAIRS(o->meta->labels), o->meta->n_labels);
-	pd_reg_labels_add(a, &selector, PD_REG_PAIRS(spec->selector), spec->n_selector);
+	pd_reg_labels_add_kept(a, &labels, pd_object_labels(o));
+	pd_reg_labels_add(a, &selector, PD_LABEL_ENTRIES(spec->selector), spec->n_selector);
 	s.labels = reg_labels_view(&labels);
 	s.selector = reg_labels_view(&selector);
 	s.drains = pd_reg_drains(&s.labels);

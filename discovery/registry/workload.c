@@ -159,7 +159,7 @@ const char *pd_reg_node_locality(struct pd_arena *a, const struct pd_object *nod
 
 static const K8s__OwnerReference *controller(const K8s__ObjectMeta *m)
 {
-	for (size_t i = 0; i < m->n_ownerreferences; i++)
+	for (size_t i = 0; m && i < m->n_ownerreferences; i++)
 		if (m->ownerreferences[i]->has_controller && m->ownerreferences[i]->controller)
 			return m->ownerreferences[i];
 	return NULL;
@@ -198,9 +198,9 @@ static const char *cron_job(struct pd_arena *a, const char *job)
 	return pd_arena_strndup(a, job, (size_t)(dash - job));
 }
 
-static const char *workload_name(struct pd_arena *a, const struct pd_object *pod)
+static const char *workload_name(struct pd_arena *a, const struct pd_object *pod, const K8s__ObjectMeta *meta)
 {
-	const K8s__OwnerReference *owner = controller(pod->meta);
+	const K8s__OwnerReference *owner = controller(meta);
 	const char *name = pd_object_label(pod, "service.istio.io/workload-name"), *cut;
 
 	if (name)
@@ -246,22 +246,22 @@ static const char *primary_ip(const K8s__Pod *p)
 static struct pd_workload *build_pod(struct reg_pass *p, const struct pd_object *o)
 {
 	static const K8s__PodSpec no_spec = K8S__POD_SPEC__INIT;
-	const K8s__Pod *pod = (const K8s__Pod *)o->spec;
-	const K8s__PodSpec *spec = pod->spec ? pod->spec : &no_spec;
 	struct pd_arena *a = &p->r->tmp;
+	const K8s__Pod *pod = (const K8s__Pod *)pd_object_open(o, a);
+	const K8s__PodSpec *spec = pod->spec ? pod->spec : &no_spec;
 	const struct reg_cluster *cluster = pd_reg_cluster(p->r, o->key.cluster);
 	struct draft d = {.w = {
 				  .name = o->key.name,
 				  .ns = o->key.ns,
 				  .cluster = o->key.cluster,
-				  .workload_name = workload_name(a, o),
+				  .workload_name = workload_name(a, o, pod->metadata),
 				  .service_account = spec->serviceaccountname,
 				  .spiffe = spiffe(p, o->key.ns, spec->serviceaccountname),
 				  .node = spec->nodename,
 				  .has_pod = true,
 			  }};
 
-	pd_reg_labels_add(a, &d.labels, PD_REG_PAIRS(o->meta->labels), o->meta->n_labels);
+	pd_reg_labels_add_kept(a, &d.labels, pd_object_labels(o));
 	d.w.tls_istio = pd_streq(pd_reg_labels_get(&d.labels, "security.istio.io/tlsMode"), "istio");
 	d.w.locality = label_locality(a, &d.labels);
 	if (!*d.w.locality)
@@ -282,12 +282,14 @@ static bool finished(const K8s__Pod *p)
 	return p->status && (pd_streq(p->status->phase, "Succeeded") || pd_streq(p->status->phase, "Failed"));
 }
 
-bool pd_reg_pod_serves(const struct pd_object *o)
+static bool leaving(const K8s__Pod *p)
 {
-	const K8s__Pod *p = (const K8s__Pod *)o->spec;
+	return p->metadata && p->metadata->deletiontimestamp;
+}
 
-	if (!p->status || finished(p) || o->meta->deletiontimestamp ||
-	    (pd_empty(p->status->podip) && !p->status->n_podips))
+bool pd_reg_pod_serves(const K8s__Pod *p)
+{
+	if (!p->status || finished(p) || leaving(p) || (pd_empty(p->status->podip) && !p->status->n_podips))
 		return false;
 	for (size_t i = 0; i < p->status->n_conditions; i++)
 		if (pd_streq(p->status->conditions[i]->type, "Ready"))
@@ -307,7 +309,7 @@ static struct pd_workload *filed(struct reg_pass *p, const char *ip, const struc
 
 struct pd_workload *pd_reg_workload_of_pod(struct reg_pass *p, const struct pd_object *o)
 {
-	struct pd_workload *w = filed(p, primary_ip((const K8s__Pod *)o->spec), o, true);
+	struct pd_workload *w = filed(p, primary_ip((const K8s__Pod *)pd_object_open(o, &p->r->tmp)), o, true);
 
 	return w ? w : build_pod(p, o);
 }
@@ -315,8 +317,7 @@ struct pd_workload *pd_reg_workload_of_pod(struct reg_pass *p, const struct pd_o
 // ---- WorkloadEntries and what ServiceEntries list ---------------------------------------------------------------------------
 
 static struct pd_workload *build_entry(struct reg_pass *p, const struct pd_object *o, const Istio__WorkloadEntry *e,
-				       const char *name, const char *workload, const struct reg_pair *const *more,
-				       size_t n_more)
+				       const char *name, const char *workload, struct pd_labels more)
 {
 	struct pd_arena *a = &p->r->tmp;
 	const struct reg_cluster *cluster = pd_reg_cluster(p->r, o->key.cluster);
@@ -331,8 +332,8 @@ static struct pd_workload *build_entry(struct reg_pass *p, const struct pd_objec
 			  }};
 	const char *tls;
 
-	pd_reg_labels_add(a, &d.labels, PD_REG_PAIRS(e->labels), e->n_labels);
-	pd_reg_labels_add(a, &d.labels, more, n_more);
+	pd_reg_labels_add(a, &d.labels, PD_LABEL_ENTRIES(e->labels), e->n_labels);
+	pd_reg_labels_add_kept(a, &d.labels, more);
 	tls = pd_reg_labels_get(&d.labels, "security.istio.io/tlsMode");
 	d.w.tls_istio = tls ? pd_streq(tls, "istio") : !pd_empty(e->service_account);
 	d.w.locality = pd_empty(e->locality) ? label_locality(a, &d.labels) : e->locality;
@@ -357,8 +358,7 @@ struct pd_workload *pd_reg_workload_of_entry(struct reg_pass *p, const struct pd
 
 	if (w)
 		return w;
-	return build_entry(p, o, e, o->key.name, entry_workload_name(o), PD_REG_PAIRS(o->meta->labels),
-			   o->meta->n_labels);
+	return build_entry(p, o, e, o->key.name, entry_workload_name(o), pd_object_labels(o));
 }
 
 struct pd_workload *pd_reg_workload_of_inline(struct reg_pass *p, const struct pd_object *o, size_t i)
@@ -366,7 +366,7 @@ struct pd_workload *pd_reg_workload_of_inline(struct reg_pass *p, const struct p
 	const Istio__ServiceEntry *se = (const Istio__ServiceEntry *)o->spec;
 	const char *name = pd_arena_printf(&p->r->tmp, "%s-%zu", o->key.name, i);
 
-	return build_entry(p, o, se->endpoints[i], name, name, NULL, 0);
+	return build_entry(p, o, se->endpoints[i], name, name, (struct pd_labels){0});
 }
 
 struct pd_workload *pd_reg_workload_of_host(struct reg_pass *p, const struct pd_object *o)
@@ -430,14 +430,15 @@ static const struct pd_object *pod_at(struct reg_pass *p, const char *ip)
 {
 	const struct pd_posting *posting = pd_config_posting(p->snap, PD_IX_POD_BY_IP, ip);
 	const struct pd_object *best = NULL;
+	bool best_leaves = false;
 
 	for (size_t i = 0; i < posting->n; i++) {
-		const struct pd_object *o = posting->v[i];
+		const K8s__Pod *pod = (const K8s__Pod *)pd_object_open(posting->v[i], &p->r->tmp);
 
-		if (finished((const K8s__Pod *)o->spec))
+		if (finished(pod) || (best && leaving(pod) && !best_leaves))
 			continue;
-		if (!best || !o->meta->deletiontimestamp || best->meta->deletiontimestamp)
-			best = o;
+		best = posting->v[i];
+		best_leaves = leaving(pod);
 	}
 	return best;
 }
@@ -445,10 +446,11 @@ static const struct pd_object *pod_at(struct reg_pass *p, const char *ip)
 void pd_reg_update_workload(struct reg_pass *p, const char *ip)
 {
 	struct pd_workload *old = pd_reg_get(p->r, PD_IX_WORKLOAD, ip), *now = NULL;
-	const struct pd_object *pod = pod_at(p, ip);
+	const struct pd_object *pod;
 	const struct pd_posting *entries;
 
 	pd_arena_reset(&p->r->tmp);
+	pod = pod_at(p, ip);
 	if (pod) {
 		now = build_pod(p, pod);
 	} else {
@@ -457,7 +459,7 @@ void pd_reg_update_workload(struct reg_pass *p, const char *ip)
 			const struct pd_object *o = entries->v[0];
 
 			now = build_entry(p, o, (const Istio__WorkloadEntry *)o->spec, o->key.name,
-					  entry_workload_name(o), PD_REG_PAIRS(o->meta->labels), o->meta->n_labels);
+					  entry_workload_name(o), pd_object_labels(o));
 		}
 	}
 	if (old && now && old->hash == now->hash)

@@ -36,8 +36,9 @@ static void check_versions(const struct pd_kind_info *info, const K8s__CustomRes
 	assert_null(info->versions[spec->n_versions]);
 }
 
-static void check_definition(const K8s__CustomResourceDefinition *crd)
+static void check_definition(const struct pd_object *o)
 {
+	const K8s__CustomResourceDefinition *crd = (const K8s__CustomResourceDefinition *)o->spec;
 	const K8s__CustomResourceDefinitionSpec *spec = crd->spec;
 	const struct pd_kind_info *info;
 	enum pd_kind kind = PD_KIND_COUNT;
@@ -46,7 +47,7 @@ static void check_definition(const K8s__CustomResourceDefinition *crd)
 	assert_int_equal(pd_kind_find_plural(spec->group, spec->versions[0]->name, spec->names->plural, &kind), PD_OK);
 	info = pd_kind_info(kind);
 	snprintf(name, sizeof(name), "%s.%s", spec->names->plural, spec->group);
-	assert_string_equal(crd->metadata->name, name);
+	assert_string_equal(o->key.name, name);
 	assert_string_equal(spec->names->kind, info->kind);
 	snprintf(name, sizeof(name), "%sList", info->kind);
 	assert_string_equal(spec->names->listkind, name);
@@ -76,7 +77,7 @@ static void check_file(struct pd_issues *issues, const char *path)
 
 		assert_int_equal(d->kind, PD_KIND_CUSTOM_RESOURCE_DEFINITION);
 		assert_non_null(d->object);
-		check_definition((const K8s__CustomResourceDefinition *)d->object->spec);
+		check_definition(d->object);
 	}
 	pd_decoded_text_free(&text);
 	free(yaml);

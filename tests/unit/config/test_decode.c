@@ -69,6 +69,8 @@ static void test_good(void **state)
 
 static void test_strict(void **state)
 {
+	struct pd_arena a = {0};
+
 	(void)state;
 	assert_string_equal(
 		decode(VS "  http:\n  - rout:\n    - destination: {host: reviews}\n"
@@ -90,7 +92,8 @@ static void test_strict(void **state)
 	assert_string_equal(decode("apiVersion: v1\nkind: Pod\nmetadata: {name: a, managedFields: [{x: y}]}\n"
 				   "spec: {tolerations: [{key: x}], nodeName: nn}\nstatus: {qosClass: Burstable}\n"),
 			    "");
-	assert_string_equal(((const K8s__Pod *)text.items.v[0].object->spec)->spec->nodename, "nn");
+	assert_string_equal(((const K8s__Pod *)pd_object_open(text.items.v[0].object, &a))->spec->nodename, "nn");
+	pd_arena_free(&a);
 	assert_non_null(strstr(decode("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {nodeName: [1]}\n"),
 			       "spec.nodeName|expected string"));
 }

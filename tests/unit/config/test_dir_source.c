@@ -181,13 +181,15 @@ static int port_of(const char *name);
 static int port_of(const char *name)
 {
 	struct pd_config_snap *s;
+	struct pd_arena a = {0};
 	const struct pd_object *o;
 	int port;
 
 	pthread_mutex_lock(&env.sink.lock);
 	s = pd_store_snapshot(env.sink.store);
 	o = pd_config_get(s, PD_KIND_SERVICE, "Kubernetes", "default", name);
-	port = o ? ((const K8s__Service *)o->spec)->spec->ports[0]->port : 0;
+	port = o ? ((const K8s__Service *)pd_object_open(o, &a))->spec->ports[0]->port : 0;
+	pd_arena_free(&a);
 	pd_config_snap_unref(s);
 	pthread_mutex_unlock(&env.sink.lock);
 	return port;

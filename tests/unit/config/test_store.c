@@ -30,8 +30,10 @@ static void keys_ns(const struct pd_object *o, pd_emit_key emit, void *ctx)
 
 static void keys_label(const struct pd_object *o, pd_emit_key emit, void *ctx)
 {
-	for (size_t i = 0; i < o->meta->n_labels; i++)
-		emit(ctx, o->meta->labels[i]->value);
+	struct pd_labels l = pd_object_labels(o);
+
+	for (size_t i = 0; i < l.n; i++)
+		emit(ctx, l.v[i].value);
 }
 
 // IX_NS files two kinds under one id.
@@ -64,8 +66,8 @@ static struct pd_object *dr(const char *ns, const char *name, int64_t created, c
 
 	istio__destination_rule__init(spec);
 	add_label(&a, m, "app", label);
-	o = pd_object_new(&k, m, &spec->base, NULL, "t.yaml:2", &a);
-	assert_null(a.chunks);
+	o = pd_object_build(&k, m, &spec->base, NULL, "t.yaml:2");
+	pd_arena_free(&a);
 	return o;
 }
 
@@ -190,9 +192,9 @@ static void test_order(void **state)
 	p = pd_config_posting(s, IX_LABEL, "l");
 	assert_int_equal(p->n, 4);
 	assert_string_equal(p->v[0]->key.name, "q");
-	assert_string_equal(p->v[1]->key.name, "y");
-	assert_string_equal(p->v[2]->key.name, "z");
-	assert_string_equal(p->v[3]->key.name, "n");
+	assert_string_equal(p->v[1]->key.name, "n");
+	assert_string_equal(p->v[2]->key.name, "y");
+	assert_string_equal(p->v[3]->key.name, "z");
 	assert_string_equal(pd_object_label(p->v[0], "app"), "l");
 	pd_config_snap_unref(s);
 	pd_store_free(&st);

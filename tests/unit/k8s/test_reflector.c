@@ -54,11 +54,16 @@ static struct told *find(struct rig *g, const char *ns, const char *name)
 	return t;
 }
 
-static const char *value_of(const struct pd_object *o)
+// Caller frees.
+static char *value_of(const struct pd_object *o)
 {
-	if (o->key.kind == PD_KIND_DESTINATION_RULE)
-		return ((const Istio__DestinationRule *)o->spec)->host;
-	return ((const K8s__Service *)o->spec)->spec->clusterip;
+	struct pd_arena a = {0};
+	const ProtobufCMessage *m = pd_object_open(o, &a);
+	char *value = pd_xstrdup(o->key.kind == PD_KIND_DESTINATION_RULE ? ((const Istio__DestinationRule *)m)->host
+									 : ((const K8s__Service *)m)->spec->clusterip);
+
+	pd_arena_free(&a);
+	return value;
 }
 
 static int put(void *user, const struct pd_k8s_item *item, struct pd_k8s_wire_error *why)
@@ -84,7 +89,7 @@ static int put(void *user, const struct pd_k8s_item *item, struct pd_k8s_wire_er
 		HASH_ADD_KEYPTR(hh, g->told, t->key, strlen(t->key), t);
 	}
 	free(t->value);
-	t->value = pd_xstrdup(value_of(o));
+	t->value = value_of(o);
 	pd_obj_unref(o);
 	return PD_OK;
 }

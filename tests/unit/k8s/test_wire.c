@@ -396,10 +396,10 @@ static void decode_builtin(void **state)
 	assert_string_equal(o->key.cluster, "c1");
 	assert_string_equal(o->key.ns, "default");
 	assert_string_equal(o->key.name, "a");
-	assert_null(o->meta->resourceversion);
-	assert_int_equal(o->meta->base.n_unknown_fields, 0);
-	assert_null(((const K8s__Service *)o->spec)->spec->externalname);
-	assert_string_equal(((const K8s__Service *)o->spec)->spec->clusterip, "10.0.0.1");
+	assert_null(o->ids);
+	s = (K8s__Service *)pd_object_open(o, &arena);
+	assert_null(s->spec->externalname);
+	assert_string_equal(s->spec->clusterip, "10.0.0.1");
 	pd_k8s_list_free(&l);
 	pd_buf_free(&body);
 	seen_free(&seen);
