@@ -27,15 +27,8 @@
 #define MASK 31
 #define HASH_BITS 64
 
-struct leaf {
-	pd_ref ref;
-	uint64_t hash;
-	const char *key; // one interned reference
-	void *value;     // one reference
-};
-
 union slot {
-	struct leaf *leaf;
+	struct pd_hamt_item *leaf; // one reference
 	struct pd_hamt_node *node;
 };
 
@@ -49,10 +42,11 @@ struct pd_hamt_node {
 
 // An edit on its way down.
 struct edit {
+	pd_hamt_cmp cmp;
 	uint64_t hash;
-	const char *key;
-	struct leaf *leaf; // the new leaf, NULL to remove
-	bool replaced;     // the key was there already
+	const void *key;
+	struct pd_hamt_item *leaf; // the new leaf, NULL to remove
+	bool replaced;             // the key was there already
 };
 
 static uint32_t bit_at(uint64_t hash, unsigned shift)
@@ -84,31 +78,6 @@ static struct pd_hamt_node *node_new(unsigned slots)
 	return n;
 }
 
-static struct leaf *leaf_new(uint64_t hash, const char *key, void *value)
-{
-	struct leaf *l = pd_xmalloc(sizeof(*l));
-
-	pd_ref_init(&l->ref);
-	l->hash = hash;
-	l->key = pd_intern(key);
-	l->value = value;
-	return l;
-}
-
-static void leaf_unref(struct leaf *l)
-{
-	if (!pd_ref_drop(&l->ref))
-		return;
-	pd_unintern(l->key);
-	pd_obj_unref(l->value);
-	free(l);
-}
-
-static bool leaf_is(const struct leaf *l, uint64_t hash, const char *key)
-{
-	return l->hash == hash && (l->key == key || strcmp(l->key, key) == 0);
-}
-
 // Recursion ends below the 13 branches with a bucket.
 static void node_unref(struct pd_hamt_node *n)
 {
@@ -119,10 +88,10 @@ static void node_unref(struct pd_hamt_node *n)
 		return;
 	if (!n->bitmap)
 		for (i = 0; i < n->count; i++)
-			leaf_unref(n->slot[i].leaf);
+			pd_obj_unref(n->slot[i].leaf);
 	for (i = 0, rest = n->bitmap; rest; i++, rest &= rest - 1) {
 		if (n->leaves & rest & -rest)
-			leaf_unref(n->slot[i].leaf);
+			pd_obj_unref(n->slot[i].leaf);
 		else
 			node_unref(n->slot[i].node);
 	}
@@ -136,7 +105,7 @@ static bool is_ours(struct pd_hamt_node *n)
 
 static void slot_ref(union slot s, bool leaf)
 {
-	pd_ref_take(leaf ? &s.leaf->ref : &s.node->ref);
+	pd_ref_take(leaf ? &s.leaf->obj.ref : &s.node->ref);
 }
 
 // Copies slots [from, to) of `src` to `dst`, with a reference each. `rest` holds the bits of `src` from slot `from` on.
@@ -203,7 +172,7 @@ static struct pd_hamt_node *open_remove(struct pd_hamt_node *n, bool own, unsign
 
 	if (own) {
 		if (slot_is_leaf(n, bit))
-			leaf_unref(n->slot[at].leaf);
+			pd_obj_unref(n->slot[at].leaf);
 		else
 			node_unref(n->slot[at].node);
 		memmove(&n->slot[at], &n->slot[at + 1], (w - at - 1) * sizeof(n->slot[0]));
@@ -217,13 +186,13 @@ static struct pd_hamt_node *open_remove(struct pd_hamt_node *n, bool own, unsign
 	return c;
 }
 
-static unsigned bucket_find(const struct pd_hamt_node *b, const char *key, bool *found)
+static unsigned bucket_find(const struct pd_hamt_node *b, pd_hamt_cmp cmp, const void *key, bool *found)
 {
 	unsigned i;
 	int c = 1;
 
 	for (i = 0; i < b->count; i++) {
-		c = strcmp(b->slot[i].leaf->key, key);
+		c = cmp(b->slot[i].leaf, key);
 		if (c >= 0)
 			break;
 	}
@@ -233,11 +202,11 @@ static unsigned bucket_find(const struct pd_hamt_node *b, const char *key, bool 
 
 static struct pd_hamt_node *bucket_put(struct pd_hamt_node *b, bool own, struct edit *e)
 {
-	unsigned at = bucket_find(b, e->key, &e->replaced);
+	unsigned at = bucket_find(b, e->cmp, e->key, &e->replaced);
 
 	if (e->replaced) {
 		b = open_same(b, own);
-		leaf_unref(b->slot[at].leaf);
+		pd_obj_unref(b->slot[at].leaf);
 	} else {
 		b = open_insert(b, own, at);
 		b->count++;
@@ -263,7 +232,7 @@ static struct pd_hamt_node *join(union slot old, bool old_is_leaf, unsigned shif
 
 	if (hash == e->hash) {
 		n = node_new(2);
-		old_first = strcmp(old.leaf->key, e->key) < 0;
+		old_first = e->cmp(old.leaf, e->key) < 0;
 		n->slot[!old_first] = old;
 		n->slot[old_first].leaf = e->leaf;
 		n->count = 2;
@@ -297,9 +266,9 @@ static struct pd_hamt_node *put_at_leaf(struct pd_hamt_node *n, bool own, uint32
 	unsigned at = index_of(n, bit);
 
 	n = open_same(n, own);
-	if (leaf_is(n->slot[at].leaf, e->hash, e->key)) {
+	if (n->slot[at].leaf->hash == e->hash && e->cmp(n->slot[at].leaf, e->key) == 0) {
 		e->replaced = true;
-		leaf_unref(n->slot[at].leaf);
+		pd_obj_unref(n->slot[at].leaf);
 		n->slot[at].leaf = e->leaf;
 		return n;
 	}
@@ -381,7 +350,7 @@ static struct pd_hamt_node *node_del(struct pd_hamt_node *n, bool own, unsigned 
 	if (child->bitmap) {
 		child = node_del(child, own_child, shift + BITS, e);
 	} else {
-		child = open_remove(child, own_child, bucket_find(child, e->key, &found), 0);
+		child = open_remove(child, own_child, bucket_find(child, e->cmp, e->key, &found), 0);
 		child->count--;
 	}
 	if (collapses(child)) {
@@ -396,7 +365,7 @@ static struct pd_hamt_node *node_del(struct pd_hamt_node *n, bool own, unsigned 
 	return n;
 }
 
-static struct leaf *find(pd_hamt m, uint64_t hash, const char *key)
+struct pd_hamt_item *pd_hamt_get_item(pd_hamt m, pd_hamt_cmp cmp, uint64_t hash, const void *key)
 {
 	unsigned shift, at;
 	uint32_t bit;
@@ -406,7 +375,7 @@ static struct leaf *find(pd_hamt m, uint64_t hash, const char *key)
 		if (!m->bitmap) {
 			if (m->slot[0].leaf->hash != hash)
 				return NULL;
-			at = bucket_find(m, key, &found);
+			at = bucket_find(m, cmp, key, &found);
 			return found ? m->slot[at].leaf : NULL;
 		}
 		bit = bit_at(hash, shift);
@@ -414,43 +383,34 @@ static struct leaf *find(pd_hamt m, uint64_t hash, const char *key)
 			return NULL;
 		at = index_of(m, bit);
 		if (m->leaves & bit)
-			return leaf_is(m->slot[at].leaf, hash, key) ? m->slot[at].leaf : NULL;
+			return m->slot[at].leaf->hash == hash && cmp(m->slot[at].leaf, key) == 0 ? m->slot[at].leaf
+												 : NULL;
 		m = m->slot[at].node;
 	}
 	return NULL;
 }
 
-void *pd_hamt_get(pd_hamt m, uint64_t hash, const char *key)
+pd_hamt pd_hamt_put_item(pd_hamt m, pd_hamt_cmp cmp, const void *key, struct pd_hamt_item *item)
 {
-	struct leaf *l = find(m, hash, key);
+	struct edit e = {.cmp = cmp, .hash = item->hash, .key = key, .leaf = item};
 
-	return l ? l->value : NULL;
+	if (!m)
+		m = node_new(0);
+	PD_ASSERT(m->count < UINT32_MAX);
+	return node_put(m, is_ours(m), 0, &e);
 }
 
-static pd_hamt hamt_remove(pd_hamt m, struct edit *e)
+pd_hamt pd_hamt_remove_item(pd_hamt m, pd_hamt_cmp cmp, uint64_t hash, const void *key)
 {
-	if (!find(m, e->hash, e->key))
+	struct edit e = {.cmp = cmp, .hash = hash, .key = key};
+
+	if (!pd_hamt_get_item(m, cmp, hash, key))
 		return m;
 	if (m->count == 1) {
 		node_unref(m);
 		return NULL;
 	}
-	return node_del(m, is_ours(m), 0, e);
-}
-
-pd_hamt pd_hamt_set(pd_hamt m, uint64_t hash, const char *key, void *value)
-{
-	struct edit e = {.hash = hash, .key = key};
-
-	if (!value)
-		return hamt_remove(m, &e);
-	if (!m)
-		m = node_new(0);
-	PD_ASSERT(m->count < UINT32_MAX);
-	e.leaf = leaf_new(hash, key, value);
-	// The caller's key may be borrowed from an entry that this very edit frees.
-	e.key = e.leaf->key;
-	return node_put(m, is_ours(m), 0, &e);
+	return node_del(m, is_ours(m), 0, &e);
 }
 
 pd_hamt pd_hamt_ref(pd_hamt m)
@@ -471,17 +431,17 @@ size_t pd_hamt_count(pd_hamt m)
 	return m ? m->count : 0;
 }
 
-static bool bucket_each(pd_hamt m, bool (*fn)(const char *, void *, void *), void *arg)
+static bool bucket_each(pd_hamt m, bool (*fn)(struct pd_hamt_item *, void *), void *arg)
 {
 	unsigned i;
 
 	for (i = 0; i < m->count; i++)
-		if (!fn(m->slot[i].leaf->key, m->slot[i].leaf->value, arg))
+		if (!fn(m->slot[i].leaf, arg))
 			return false;
 	return true;
 }
 
-static bool node_each(pd_hamt m, bool (*fn)(const char *, void *, void *), void *arg)
+static bool node_each(pd_hamt m, bool (*fn)(struct pd_hamt_item *, void *), void *arg)
 {
 	uint32_t rest;
 	unsigned i;
@@ -489,7 +449,7 @@ static bool node_each(pd_hamt m, bool (*fn)(const char *, void *, void *), void 
 
 	for (i = 0, rest = m->bitmap; rest && more; i++, rest &= rest - 1) {
 		if (m->leaves & rest & -rest)
-			more = fn(m->slot[i].leaf->key, m->slot[i].leaf->value, arg);
+			more = fn(m->slot[i].leaf, arg);
 		else if (m->slot[i].node->bitmap)
 			more = node_each(m->slot[i].node, fn, arg);
 		else
@@ -498,8 +458,74 @@ static bool node_each(pd_hamt m, bool (*fn)(const char *, void *, void *), void 
 	return more;
 }
 
-void pd_hamt_each(pd_hamt m, bool (*fn)(const char *key, void *value, void *arg), void *arg)
+void pd_hamt_each_item(pd_hamt m, bool (*fn)(struct pd_hamt_item *item, void *arg), void *arg)
 {
 	if (m)
 		node_each(m, fn, arg);
+}
+
+// ---- maps from text to any value ------------------------------------------------------------------------------------
+
+struct pair {
+	struct pd_hamt_item item;
+	const char *key; // one interned reference
+	void *value;     // one reference
+};
+
+static int cmp_pair(const struct pd_hamt_item *item, const void *key)
+{
+	const struct pair *p = (const struct pair *)item;
+
+	return p->key == key ? 0 : strcmp(p->key, key);
+}
+
+static void pair_release(struct pd_obj *o)
+{
+	struct pair *p = (struct pair *)o;
+
+	pd_unintern(p->key);
+	pd_obj_unref(p->value);
+	free(p);
+}
+
+void *pd_hamt_get(pd_hamt m, uint64_t hash, const char *key)
+{
+	struct pair *p = (struct pair *)pd_hamt_get_item(m, cmp_pair, hash, key);
+
+	return p ? p->value : NULL;
+}
+
+pd_hamt pd_hamt_set(pd_hamt m, uint64_t hash, const char *key, void *value)
+{
+	struct pair *p;
+
+	if (!value)
+		return pd_hamt_remove_item(m, cmp_pair, hash, key);
+	p = pd_xmalloc(sizeof(*p));
+	pd_obj_init(&p->item.obj, pair_release);
+	p->item.hash = hash;
+	p->key = pd_intern(key);
+	p->value = value;
+	// The caller's key may be borrowed from an entry that this very edit frees.
+	return pd_hamt_put_item(m, cmp_pair, p->key, &p->item);
+}
+
+struct each {
+	bool (*fn)(const char *key, void *value, void *arg);
+	void *arg;
+};
+
+static bool each_pair(struct pd_hamt_item *item, void *arg)
+{
+	const struct pair *p = (const struct pair *)item;
+	const struct each *e = arg;
+
+	return e->fn(p->key, p->value, e->arg);
+}
+
+void pd_hamt_each(pd_hamt m, bool (*fn)(const char *key, void *value, void *arg), void *arg)
+{
+	struct each e = {fn, arg};
+
+	pd_hamt_each_item(m, each_pair, &e);
 }

@@ -37,7 +37,7 @@ struct pd_object_ids {
 };
 
 struct pd_object {
-	struct pd_obj obj;
+	struct pd_hamt_item item; // its hash is the object's token (config/store.h)
 	struct pd_key key;
 	int64_t created_ns; // creationTimestamp; 0 if absent
 	int64_t generation; // metadata.generation; 0 if absent
@@ -72,7 +72,7 @@ K8s__Time *pd_object_created(const struct pd_object *o, struct pd_arena *a);
 // Metadata made again from what is kept, for who prints objects.
 K8s__ObjectMeta *pd_object_meta(const struct pd_object *o, struct pd_arena *a);
 
-// "VirtualService/Kubernetes/default/reviews": the key of PD_INDEX_OBJECT. The kind is its name, but that of the Gateway API's
+// "VirtualService/Kubernetes/default/reviews": the text of a key, of which its token is made. The kind is its name, but that of the Gateway API's
 // Gateway, which two groups have, is "KubernetesGateway". Returns the length, or PD_E_LIMIT.
 int pd_object_key(char *buf, size_t cap, enum pd_kind kind, const char *cluster, const char *ns, const char *name);
 // The kind as it is written there. Never NULL.

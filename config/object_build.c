@@ -13,6 +13,7 @@
 #include "config/compact.h"
 #include "config/object_impl.h"
 #include "config/semhash.h"
+#include "config/store.h"
 #include "config/trim.h"
 
 struct parts {
@@ -182,7 +183,8 @@ static struct pd_object *make(const struct parts *p)
 		.n_labels = (uint32_t)p->labels.n,
 		.n_annotations = (uint32_t)p->annotations.n,
 	};
-	pd_obj_init(&o->obj, pd_object_release);
+	pd_obj_init(&o->item.obj, pd_object_release);
+	o->item.hash = pd_token_object(p->key->kind, p->key->cluster, p->key->ns, p->key->name);
 	o->pairs = (struct pd_label *)(o + 1);
 	put_rest(o, (char *)put_pairs(put_pairs((struct pd_label *)(o + 1), &p->labels), &p->annotations), p, &c);
 	return o;

@@ -19,9 +19,8 @@
 
 struct pd_config_snap {
 	pd_ref ref;
-	pd_hamt objects[PD_KIND_COUNT];     // "kind/cluster/ns/name" → posting of one object
-	pd_hamt postings[PD_INDEX_DERIVED]; // by index id; key → posting
-	size_t count[PD_KIND_COUNT];
+	pd_hamt objects[PD_KIND_COUNT];     // items: the objects
+	pd_hamt postings[PD_INDEX_DERIVED]; // by index id; items: the postings
 };
 
 struct edit {
@@ -41,7 +40,7 @@ struct pd_store {
 };
 
 // Its own reference is never dropped, so readers may take and drop theirs.
-static struct pd_posting empty_posting = {.obj = {.ref = {1}}};
+static struct pd_posting empty_posting = {.item.obj.ref = {1}};
 
 pd_token pd_token_make(unsigned index, const char *key)
 {
@@ -97,46 +96,52 @@ struct pd_config_snap *pd_store_snapshot(struct pd_store *st)
 
 // ---- reading ------------------------------------------------------------------------------------------------------
 
-static const struct pd_posting *posting_or_empty(const struct pd_posting *p)
+static int cmp_key(const struct pd_key *a, const struct pd_key *b)
 {
-	return p ? p : &empty_posting;
+	int d;
+
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	d = strcmp(a->name, b->name);
+	d = d ? d : strcmp(a->ns, b->ns);
+	return d ? d : strcmp(a->cluster, b->cluster);
 }
 
-// The posting of an object key, whose first component names the kind.
-static const struct pd_posting *object_posting(const struct pd_config_snap *s, const char *key)
+static int cmp_object(const struct pd_hamt_item *item, const void *key)
 {
-	uint64_t hash = pd_token_make(PD_INDEX_OBJECT, key);
-	size_t n = strcspn(key, "/");
+	return cmp_key(&((const struct pd_object *)item)->key, key);
+}
 
-	for (size_t k = 0; k < PD_KIND_COUNT; k++) {
-		const char *name = pd_object_kind_name((enum pd_kind)k);
+static int cmp_posting_text(const struct pd_hamt_item *item, const void *key)
+{
+	const struct pd_posting *p = (const struct pd_posting *)item;
 
-		if (s->objects[k] && strlen(name) == n && !memcmp(name, key, n))
-			return posting_or_empty(pd_hamt_get(s->objects[k], hash, key));
-	}
-	return &empty_posting;
+	return strcmp((const char *)&p->v[p->n], key);
+}
+
+static const struct pd_posting *posting_get(const struct pd_config_snap *s, unsigned index, pd_token token,
+					    const char *key)
+{
+	struct pd_hamt_item *item = pd_hamt_get_item(s->postings[index], cmp_posting_text, token, key);
+
+	return item ? (struct pd_posting *)item : &empty_posting;
 }
 
 const struct pd_posting *pd_config_posting(const struct pd_config_snap *s, unsigned index, const char *key)
 {
-	PD_ASSERT(index < PD_INDEX_DERIVED);
-	if (index == PD_INDEX_OBJECT)
-		return object_posting(s, key);
-	if (!s->postings[index])
-		return &empty_posting;
-	return posting_or_empty(pd_hamt_get(s->postings[index], pd_token_make(index, key), key));
+	PD_ASSERT(index >= PD_INDEX_USER && index < PD_INDEX_DERIVED);
+	return s->postings[index] ? posting_get(s, index, pd_token_make(index, key), key) : &empty_posting;
 }
 
 const struct pd_object *pd_config_get(const struct pd_config_snap *s, enum pd_kind kind, const char *cluster,
 				      const char *ns, const char *name)
 {
-	char buf[PD_OBJECT_KEY_MAX];
-	const struct pd_posting *p;
+	const struct pd_key key = {kind, cluster, ns, name};
 
-	if (!s->objects[kind] || pd_object_key(buf, sizeof(buf), kind, cluster, ns, name) < 0)
+	if (!s->objects[kind])
 		return NULL;
-	p = pd_hamt_get(s->objects[kind], pd_token_make(PD_INDEX_OBJECT, buf), buf);
-	return p ? p->v[0] : NULL;
+	return (struct pd_object *)pd_hamt_get_item(s->objects[kind], cmp_object,
+						    pd_token_object(kind, cluster, ns, name), &key);
 }
 
 struct each {
@@ -144,13 +149,11 @@ struct each {
 	void *arg;
 };
 
-static bool each_object(const char *key, void *value, void *arg)
+static bool each_object(struct pd_hamt_item *item, void *arg)
 {
-	const struct pd_posting *p = value;
 	const struct each *e = arg;
 
-	(void)key;
-	return e->fn(p->v[0], e->arg);
+	return e->fn((const struct pd_object *)item, e->arg);
 }
 
 void pd_config_each(const struct pd_config_snap *s, enum pd_kind kind, bool (*fn)(const struct pd_object *, void *),
@@ -158,12 +161,12 @@ void pd_config_each(const struct pd_config_snap *s, enum pd_kind kind, bool (*fn
 {
 	struct each e = {fn, arg};
 
-	pd_hamt_each(s->objects[kind], each_object, &e);
+	pd_hamt_each_item(s->objects[kind], each_object, &e);
 }
 
 size_t pd_config_count(const struct pd_config_snap *s, enum pd_kind kind)
 {
-	return s->count[kind];
+	return pd_hamt_count(s->objects[kind]);
 }
 
 // ---- the store ----------------------------------------------------------------------------------------------------
@@ -203,12 +206,16 @@ static void posting_release(struct pd_obj *obj)
 	free(p);
 }
 
-static struct pd_posting *posting_new(size_t capacity)
+// One block: the objects, behind them the key. Whoever fills in fewer objects than it has room for has made a mistake.
+static struct pd_posting *posting_new(size_t n, pd_token token, const char *key)
 {
-	struct pd_posting *p = pd_xmalloc(sizeof(*p) + capacity * sizeof(p->v[0]));
+	size_t text = strlen(key) + 1;
+	struct pd_posting *p = pd_xmalloc(sizeof(*p) + n * sizeof(p->v[0]) + text);
 
-	pd_obj_init(&p->obj, posting_release);
+	pd_obj_init(&p->item.obj, posting_release);
+	p->item.hash = token;
 	p->n = 0;
+	memcpy(&p->v[n], key, text);
 	return p;
 }
 
@@ -218,17 +225,6 @@ static void posting_push(struct pd_posting *p, const struct pd_object *o)
 }
 
 // ---- step 1: what really changes ----------------------------------------------------------------------------------
-
-static int cmp_key(const struct pd_key *a, const struct pd_key *b)
-{
-	int d;
-
-	if (a->kind != b->kind)
-		return a->kind < b->kind ? -1 : 1;
-	d = strcmp(a->name, b->name);
-	d = d ? d : strcmp(a->ns, b->ns);
-	return d ? d : strcmp(a->cluster, b->cluster);
-}
 
 // Orders changes by key, those of one key as they came.
 static int cmp_change(const void *va, const void *vb)
@@ -292,22 +288,17 @@ static void collect_edits(struct pd_store *st, const struct pd_object *o, bool a
 	}
 }
 
-// Sets the entry of the primary index.
+// Puts the object in its map, or takes it out.
 static pd_token set_object(struct pd_store *st, const struct pd_change_item *it)
 {
-	const struct pd_key *k = it->after ? &it->after->key : &it->before->key;
-	struct pd_posting *p = NULL;
-	char buf[PD_OBJECT_KEY_MAX];
-	pd_token token;
+	const struct pd_object *o = it->after ? it->after : it->before;
+	pd_hamt *map = &st->now->objects[o->key.kind];
+	pd_token token = o->item.hash;
 
-	PD_ASSERT(pd_object_key(buf, sizeof(buf), k->kind, k->cluster, k->ns, k->name) >= 0);
-	token = pd_token_make(PD_INDEX_OBJECT, buf);
-	if (it->after) {
-		p = posting_new(1);
-		posting_push(p, it->after);
-	}
-	st->now->count[k->kind] += (size_t)(it->after != NULL) - (size_t)(it->before != NULL);
-	st->now->objects[k->kind] = pd_hamt_set(st->now->objects[k->kind], token, buf, p);
+	if (it->after)
+		*map = pd_hamt_put_item(*map, cmp_object, &o->key, pd_obj_ref((void *)o));
+	else
+		*map = pd_hamt_remove_item(*map, cmp_object, token, &o->key);
 	return token;
 }
 
@@ -353,13 +344,14 @@ static size_t drop_duplicates(struct edit *e, size_t n)
 static struct pd_posting *posting_merge(const struct pd_posting *old, const struct edit *rem, size_t n_rem,
 					const struct edit *add, size_t n_add)
 {
+	const struct edit *any = n_rem ? rem : add;
 	struct pd_posting *p;
 	size_t r = 0, a = 0;
 
 	PD_ASSERT(old->n >= n_rem);
 	if (old->n - n_rem + n_add == 0)
 		return NULL;
-	p = posting_new(old->n - n_rem + n_add);
+	p = posting_new(old->n - n_rem + n_add, any->token, any->key);
 	for (size_t i = 0; i < old->n; i++) {
 		if (r < n_rem && rem[r].o == old->v[i]) {
 			r++;
@@ -371,7 +363,7 @@ static struct pd_posting *posting_merge(const struct pd_posting *old, const stru
 	}
 	while (a < n_add)
 		posting_push(p, add[a++].o);
-	PD_ASSERT(r == n_rem);
+	PD_ASSERT(r == n_rem && p->n == old->n - n_rem + n_add);
 	return p;
 }
 
@@ -386,15 +378,20 @@ static size_t apply_group(struct pd_store *st, struct edit *e, size_t n)
 	size_t all = 1, n_rem = 0, unique_rem, unique_add;
 	pd_hamt *map = &st->now->postings[e->index];
 	const struct pd_posting *old;
+	struct pd_posting *now;
 
 	while (all < n && same_posting(e, &e[all]))
 		all++;
 	while (n_rem < all && !e[n_rem].add)
 		n_rem++;
-	old = *map ? posting_or_empty(pd_hamt_get(*map, e->token, e->key)) : &empty_posting;
+	old = posting_get(st->now, e->index, e->token, e->key);
 	unique_rem = drop_duplicates(e, n_rem);
 	unique_add = drop_duplicates(e + n_rem, all - n_rem);
-	*map = pd_hamt_set(*map, e->token, e->key, posting_merge(old, e, unique_rem, e + n_rem, unique_add));
+	now = posting_merge(old, e, unique_rem, e + n_rem, unique_add);
+	if (now)
+		*map = pd_hamt_put_item(*map, cmp_posting_text, e->key, &now->item);
+	else
+		*map = pd_hamt_remove_item(*map, cmp_posting_text, e->token, e->key);
 	return all;
 }
 

@@ -10,7 +10,7 @@
 //     reader: records the tokens that it asked for (also of postings that were empty);
 //     writer: says which tokens a batch of changes touched;
 //     a result is stale if and only if the two meet.
-// The primary index PD_INDEX_OBJECT files each object under "kind/cluster/ns/name" (pd_object_key).
+// An object has a token too, PD_INDEX_OBJECT with the text of its key (pd_object_key): who asks for it depends on that.
 #ifndef CONFIG_STORE_H
 #define CONFIG_STORE_H
 
@@ -29,14 +29,14 @@
 #define PD_INDEX_DERIVED 128
 typedef uint64_t pd_token;
 pd_token pd_token_make(unsigned index, const char *key);
-// The token of one object in PD_INDEX_OBJECT, whether it exists or not.
+// The token of one object, whether it exists or not.
 pd_token pd_token_object(enum pd_kind kind, const char *cluster, const char *ns, const char *name);
 
 // The objects filed under one key of one index: oldest first (pd_object_cmp_age). Immutable, reference-counted.
 struct pd_posting {
-	struct pd_obj obj;
+	struct pd_hamt_item item; // its hash is the token
 	size_t n;
-	const struct pd_object *v[]; // one reference each
+	const struct pd_object *v[]; // one reference each; the text of the key is behind them
 };
 
 // Calls emit for each key under which `o` is filed; keys need not outlive the call; a key given twice counts once. Pure
@@ -87,7 +87,7 @@ void pd_config_snap_unref(struct pd_config_snap *);
 // Borrowed until the snapshot goes. NULL if there is none.
 const struct pd_object *pd_config_get(const struct pd_config_snap *, enum pd_kind, const char *cluster, const char *ns,
 				      const char *name);
-// Never NULL: an empty posting if nothing is filed there.
+// Of a secondary index. Never NULL: an empty posting if nothing is filed there.
 const struct pd_posting *pd_config_posting(const struct pd_config_snap *, unsigned index, const char *key);
 // All objects of a kind, in no particular order; stops when fn returns false. For debug pages and fresh starts, not for
 // translators: what it reads is not tracked.

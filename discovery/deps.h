@@ -17,11 +17,9 @@
 
 // Embedded in whatever is computed. All-zero is a unit that depends on nothing.
 struct pd_unit {
-	uint32_t n_deps;
-	struct pd_dep {
-		pd_token token;
-		uint32_t pos; // where the token's entry lists this unit: removal needs no search
-	} * deps;             // sorted by token, distinct; owned here, maintained by pd_deps_*
+	uint32_t n_tokens;
+	pd_token *
+		tokens; // sorted, distinct; behind them where each token's list has this unit. Owned here, kept by pd_deps_*
 };
 
 struct pd_deps;
@@ -39,7 +37,7 @@ void pd_deps_changed(struct pd_deps *, const pd_token *tokens, size_t n, uint64_
 		     void (*fn)(struct pd_unit *unit, void *arg), void *arg);
 // Drops what is remembered of changes up to `generation`: no computation reads a snapshot older than that any more.
 void pd_deps_forget(struct pd_deps *, uint64_t generation);
-// Tokens known, for metrics and leak tests.
+// Tokens with units plus changes that are remembered, for metrics and leak tests.
 size_t pd_deps_count(const struct pd_deps *);
 
 #endif

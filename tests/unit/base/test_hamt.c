@@ -353,6 +353,77 @@ static void test_threads(void **state)
 	assert_int_equal(pd_intern_count(), 0);
 }
 
+// ---- items that carry their key -----------------------------------------------------------------------------------------
+
+struct numbered {
+	struct pd_hamt_item item;
+	int number, generation;
+};
+
+static void numbered_release(struct pd_obj *o)
+{
+	atomic_fetch_sub(&live_values, 1);
+	free(o);
+}
+
+static struct pd_hamt_item *numbered_new(int number, int generation)
+{
+	struct numbered *v = pd_xmalloc(sizeof(*v));
+
+	pd_obj_init(&v->item.obj, numbered_release);
+	v->item.hash = (uint64_t)(number % 10); // ten keys each
+	v->number = number;
+	v->generation = generation;
+	atomic_fetch_add(&live_values, 1);
+	return &v->item;
+}
+
+static int cmp_number(const struct pd_hamt_item *item, const void *key)
+{
+	return ((const struct numbered *)item)->number - *(const int *)key;
+}
+
+static bool count_item(struct pd_hamt_item *item, void *arg)
+{
+	(void)item;
+	return ++*(int *)arg < 40;
+}
+
+static void test_items(void **state)
+{
+	pd_hamt m = NULL, old, other;
+	int seen = 0;
+
+	(void)state;
+	for (int i = 0; i < 200; i++) { // each twice: the second takes the first one's place
+		int key = i % 100;
+
+		m = pd_hamt_put_item(m, cmp_number, &key, numbered_new(key, i / 100));
+	}
+	assert_int_equal(pd_hamt_count(m), 100);
+	old = pd_hamt_ref(m);
+	for (int i = 0; i < 200; i += 2) // beyond 100: not there
+		m = pd_hamt_remove_item(m, cmp_number, (uint64_t)(i % 10), &i);
+	for (int i = 0; i < 100; i++) {
+		struct numbered *v = (struct numbered *)pd_hamt_get_item(m, cmp_number, (uint64_t)(i % 10), &i);
+
+		assert_int_equal(v != NULL, i % 2);
+		v = (struct numbered *)pd_hamt_get_item(old, cmp_number, (uint64_t)(i % 10), &i);
+		assert_int_equal(v->number, i);
+		assert_int_equal(v->generation, 1);
+	}
+	pd_hamt_each_item(m, count_item, &seen);
+	assert_int_equal(seen, 40);
+	// One item in two maps.
+	seen = 1;
+	other = pd_hamt_put_item(NULL, cmp_number, &seen, pd_obj_ref(pd_hamt_get_item(m, cmp_number, 1, &seen)));
+	pd_hamt_unref(m);
+	pd_hamt_unref(old);
+	assert_int_equal(atomic_load(&live_values), 1);
+	pd_hamt_unref(other);
+	assert_int_equal(atomic_load(&live_values), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_key_borrowed_from_map),
 		cmocka_unit_test(test_random_against_model),
 		cmocka_unit_test(test_order_depends_on_content_only),
+		cmocka_unit_test(test_items),
 		cmocka_unit_test(test_threads),
 	};
 

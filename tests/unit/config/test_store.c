@@ -125,10 +125,9 @@ static void test_basic(void **state)
 	assert_int_equal(pd_config_posting(mid, IX_HOST, "h3")->n, 0);
 	assert_int_equal(pd_config_posting(after, IX_HOST, "h1")->n, 0);
 	assert_int_equal(pd_config_posting(after, IX_HOST, "h3")->n, 1);
-	assert_ptr_equal(pd_config_posting(after, PD_INDEX_OBJECT, "VirtualService/Kubernetes/a/x")->v[0],
-			 pd_config_get(after, PD_KIND_VIRTUAL_SERVICE, "Kubernetes", "a", "x"));
-	assert_int_equal(pd_config_posting(after, PD_INDEX_OBJECT, "VirtualService/Kubernetes/a/y")->n, 0);
-	assert_int_equal(pd_config_posting(after, PD_INDEX_OBJECT, "Nonsense")->n, 0);
+	assert_ptr_equal(pd_config_get(after, PD_KIND_VIRTUAL_SERVICE, "Kubernetes", "a", "x"),
+			 pd_config_posting(after, IX_HOST, "h3")->v[0]);
+	assert_null(pd_config_get(after, PD_KIND_VIRTUAL_SERVICE, "Kubernetes", "a", "y"));
 	assert_null(pd_config_get(after, PD_KIND_DESTINATION_RULE, "Kubernetes", "a", "x"));
 	// The empty posting may be referenced like any other.
 	pd_obj_unref(pd_obj_ref((void *)pd_config_posting(after, IX_HOST, "none")));

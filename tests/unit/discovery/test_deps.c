@@ -67,6 +67,31 @@ static void random_operations(void **state)
 	pd_deps_free(&d);
 }
 
+// Many tokens whose low bits are equal, so that the table grows and shrinks and its runs are long.
+static void tables_of_any_size(void **state)
+{
+	enum { MANY = 3000, EACH = 7 };
+	(void)state;
+	struct pd_deps *d = pd_deps_new();
+	struct pd_unit *v = pd_xcalloc(MANY, sizeof(*v));
+	for (uint64_t i = 0; i < MANY; i++) {
+		pd_token t[EACH];
+		for (uint64_t k = 0; k < EACH; k++)
+			t[k] = (i + k * k) % MANY << (i % 2 ? 7 : 0);
+		assert_false(pd_deps_record(d, &v[i], t, EACH, 1));
+	}
+	// Out of order, every other one first.
+	for (uint64_t round = 0; round < 2; round++) {
+		for (uint64_t i = round; i < MANY; i += 2)
+			pd_deps_clear(d, &v[(i * 7) % MANY / 2 * 2 + round]);
+		for (uint64_t i = 0; i < MANY; i++)
+			assert_true(!v[i].n_tokens || i % 2 > round);
+	}
+	assert_int_equal(pd_deps_count(d), 0);
+	pd_deps_free(&d);
+	free(v);
+}
+
 static void a_change_during_the_computation_makes_it_stale(void **state)
 {
 	(void)state;
@@ -88,6 +113,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_operations),
+		cmocka_unit_test(tables_of_any_size),
 		cmocka_unit_test(a_change_during_the_computation_makes_it_stale),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

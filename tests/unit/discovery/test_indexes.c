@@ -101,7 +101,7 @@ static void test_kubernetes_rows(void **state)
 	expect(PD_IX_SLICE_BY_SERVICE, slice, "ns/web");
 	expect(PD_IX_SLICE_BY_POD, slice, "ns/p1");
 	expect(PD_IX_SLICE_BY_IP, slice, "ns/10.0.0.2 ns/10.0.0.3");
-	expect(PD_IX_POD_BY_IP, pod, "10.0.0.1 10.0.0.1 fd00::1");
+	expect(PD_IX_POD_BY_IP, pod, "10.0.0.1 fd00::1");
 	expect(PD_IX_POD_BY_NODE, pod, "n1");
 	expect(PD_IX_POD_BY_LABEL, pod, "ns/app=web ns/version=v1");
 	expect(PD_IX_SERVICE_BY_SELECTOR, service, "ns/app=web");
