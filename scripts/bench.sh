@@ -5,6 +5,6 @@
 pd_build release pilotd pilotd-load pilotd-floor || exit 1
 if [ "${1:-}" = --quick ]; then
 	shift
-	set -- --services 100 --proxies 100 --rounds 3 --scale 100,300 --scale-rounds 10 "$@"
+	set -- --services 100 --proxies 100 --rounds 3 --scale 100,300 --scale-rounds 10 --scale-settle 5000 "$@"
 fi
 exec python3 tests/load/bench.py --out build/bench.json "$@"

@@ -122,11 +122,11 @@ def generate(a, config, services, pods):
     subprocess.run([os.path.join(a.bin, "pilotd-load"), "generate", *world_args(services, pods), config], check=True)
 
 
-def load(a, server, out, services, pods, proxies, protocol, more):
+def load(a, server, out, services, pods, proxies, protocol, settle, more):
     """One run of pilotd-load; prints its table and returns its report."""
     args = [os.path.join(a.bin, "pilotd-load"), "run", "--address", f"127.0.0.1:{server.port}", "--pid", str(server.pid),
             *world_args(services, pods), "--proxies", str(proxies), "--protocol", protocol, "--threads", str(a.threads),
-            "--timeout", str(a.timeout * 1000), "--settle", str(a.settle), "--idle", str(a.idle), "--json", out, *more]
+            "--timeout", str(a.timeout * 1000), "--settle", str(settle), "--idle", str(a.idle), "--json", out, *more]
     # Not more than all of its phases and rounds may take together.
     done = subprocess.run(args, timeout=a.timeout * (8 + 2 * a.rounds))
     if done.returncode not in (0, 3):
@@ -141,7 +141,7 @@ def compare(a, protocol, n, tmp):
     pods = -(-a.proxies // a.services)
     config, record = os.path.join(tmp, "config"), os.path.join(tmp, "record")
     generate(a, config, a.services, pods)
-    common = (a.services, pods, a.proxies, protocol)
+    common = (a.services, pods, a.proxies, protocol, a.settle)
     with start_pilotd(a, config, tmp) as s:
         print(f"\npilotd: ready after {s.start['ready_s']:.2f} s and {s.start['cpu_ms']:.0f} ms of processor, "
               f"RSS {s.start['VmRSS'] / 1024:.0f} MB", flush=True)
@@ -163,6 +163,7 @@ def scale(a, services, tmp):
     generate(a, config, services, 1)
     with start_pilotd(a, config, tmp) as s:
         report = load(a, s, os.path.join(tmp, "scale.json"), services, 1, a.scale_proxies, "delta",
+                      a.scale_settle,
                       ["--dir", config, "--rounds", str(a.scale_rounds), "--phases", "storm,endpoint,nobody",
                        "--label", f"pilotd with {services} services"])
         report["start"] = s.start
@@ -274,6 +275,8 @@ def arguments():
     ap.add_argument("--scale-proxies", type=int, default=10)
     ap.add_argument("--scale-rounds", type=int, default=40)
     ap.add_argument("--settle", type=int, default=10000, help="ms after the storm, before memory is read")
+    ap.add_argument("--scale-settle", type=int, default=25000,
+                    help="the same in scaling runs: until what the storm left behind has gone back to the system")
     ap.add_argument("--idle", type=int, default=5000, help="ms of the phase idle")
     ap.add_argument("--timeout", type=int, default=120, help="seconds for each phase")
     ap.add_argument("--out", help="write JSON of everything here")
