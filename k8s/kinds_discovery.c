@@ -20,6 +20,7 @@ bool pd_k8s_kind_is_default(enum pd_kind kind)
 	case PD_KIND_CERTIFICATE_SIGNING_REQUEST:
 	case PD_KIND_CLUSTER_TRUST_BUNDLE:
 	case PD_KIND_CUSTOM_RESOURCE_DEFINITION:
+	case PD_KIND_JSON_WEB_KEY_SET: // our own: keys must not come from elsewhere
 		return false;
 	default:
 		return true;
