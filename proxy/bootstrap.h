@@ -31,19 +31,19 @@ struct pd_bootstrap {
 	const char *server_name; // that pilotd's certificate must bear; NULL: plaintext
 	const char *root_secret; // name of the SDS secret with the roots for it: "file-root:/path"
 
-	const char *sds;         // path of the Unix socket where the workload's certificate is
-	const char *admin_host;  // NULL: 127.0.0.1
-	uint16_t admin_port;     // 0: no admin interface
-	const char *listen_host; // of the two listeners below; NULL: 0.0.0.0
-	uint16_t readiness_port; // forwards /healthz/ready to `agent_port`; 0: no such listener
-	uint16_t
-		prometheus_port; // /stats/prometheus of the admin interface, and nothing else of it; 0: no such listener
-	uint16_t agent_port;     // of the proxy helper on 127.0.0.1; 0: none
+	const char *sds;          // path of the Unix socket where the workload's certificate is
+	const char *admin_host;   // NULL: 127.0.0.1
+	uint16_t admin_port;      // 0: no admin interface
+	const char *listen_host;  // of the two listeners below; NULL: 0.0.0.0
+	uint16_t readiness_port;  // forwards /healthz/ready to `agent_port`; 0: no such listener
+	uint16_t prometheus_port; // only /stats/prometheus of the admin interface; 0: no such listener
+	uint16_t agent_port;      // of the proxy helper; 0: none
+	const char *agent_host;   // where it listens; NULL: 127.0.0.1
 
 	const char *zipkin, *datadog; // "host:port" of a tracing collector; at most one
-	const char *const
-		*stats_prefixes; // NULL-terminated; if any of the three is given, only such statistics are kept,
-	const char *const *stats_suffixes; // and those that readiness needs
+	// NULL-terminated lists; if any is given, only such statistics are kept, and those that readiness needs.
+	const char *const *stats_prefixes;
+	const char *const *stats_suffixes;
 	const char *const *stats_regexes;
 };
 

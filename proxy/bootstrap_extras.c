@@ -12,8 +12,9 @@ int pd_bootstrap_extras(const struct pd_bootstrap *b, json_t *clusters, struct p
 		json_array_append_new(clusters, pd_json_cluster("prometheus_stats", "STATIC",
 								pd_json_address("127.0.0.1", b->admin_port)));
 	if (b->agent_port)
-		json_array_append_new(clusters,
-				      pd_json_cluster("agent", "STATIC", pd_json_address("127.0.0.1", b->agent_port)));
+		json_array_append_new(clusters, pd_json_cluster("agent", "STATIC",
+								pd_json_address(pd_or(b->agent_host, "127.0.0.1"),
+										b->agent_port)));
 	if (b->zipkin) {
 		if ((rc = pd_json_cluster_at("zipkin", b->zipkin, &c, err)) != PD_OK)
 			return rc;

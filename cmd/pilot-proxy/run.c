@@ -154,30 +154,34 @@ static int describe(struct proxy *p, json_t *metadata, struct pd_buf *text, stru
 	const struct options *o = &p->o;
 	char *id = pd_node_id(o->type, o->ip, o->name, o->ns, o->dns_domain);
 	char *cluster = pd_node_cluster(o->service_cluster, metadata), *region, *zone, *sub_zone;
+	struct pd_ip bind;
+	int rc = pd_ip_parse(o->bind, &bind);
+	PD_ASSERT(rc == PD_OK); // checked with the options
 	pd_node_locality(metadata, &region, &zone, &sub_zone);
 	p->root_secret = pd_xasprintf("file-root:%s", o->root_cert);
-	int rc = pd_bootstrap_write(&(struct pd_bootstrap){.id = id,
-							   .cluster = cluster,
-							   .metadata = metadata,
-							   .region = region,
-							   .zone = zone,
-							   .sub_zone = sub_zone,
-							   .xds = o->discovery,
-							   .protocol = o->protocol,
-							   .server_name = o->plaintext ? NULL : o->server_name,
-							   .root_secret = p->root_secret,
-							   .sds = o->socket,
-							   .admin_port = (uint16_t)o->admin_port,
-							   .listen_host = o->bind,
-							   .readiness_port = (uint16_t)o->readiness_port,
-							   .prometheus_port = (uint16_t)o->prometheus_port,
-							   .agent_port = pd_status_port(p->status),
-							   .zipkin = o->zipkin,
-							   .datadog = o->datadog,
-							   .stats_prefixes = o->stats_prefixes,
-							   .stats_suffixes = o->stats_suffixes,
-							   .stats_regexes = o->stats_regexes},
-				    text, err);
+	rc = pd_bootstrap_write(&(struct pd_bootstrap){.id = id,
+						       .cluster = cluster,
+						       .metadata = metadata,
+						       .region = region,
+						       .zone = zone,
+						       .sub_zone = sub_zone,
+						       .xds = o->discovery,
+						       .protocol = o->protocol,
+						       .server_name = o->plaintext ? NULL : o->server_name,
+						       .root_secret = p->root_secret,
+						       .sds = o->socket,
+						       .admin_port = (uint16_t)o->admin_port,
+						       .listen_host = o->bind,
+						       .readiness_port = (uint16_t)o->readiness_port,
+						       .prometheus_port = (uint16_t)o->prometheus_port,
+						       .agent_port = pd_status_port(p->status),
+						       .agent_host = pd_ip_is_unspecified(&bind) ? NULL : o->bind,
+						       .zipkin = o->zipkin,
+						       .datadog = o->datadog,
+						       .stats_prefixes = o->stats_prefixes,
+						       .stats_suffixes = o->stats_suffixes,
+						       .stats_regexes = o->stats_regexes},
+				text, err);
 	free(id);
 	free(cluster);
 	free(region);

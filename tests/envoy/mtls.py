@@ -32,17 +32,17 @@ class Pilotd(m.Child):
 class Proxy(m.Child):
     """pilot-proxy with its Envoy, in the namespace of the same name."""
 
-    def __init__(self, world, name, address, protocol, ttl="24h", audience="istio-ca", env=None):
+    def __init__(self, world, name, address, protocol, ttl="24h", audience="istio-ca", env=None, args=()):
         self.name_space, self.folder = name, world.path(name)
         os.makedirs(self.folder, exist_ok=True)
         with open(os.path.join(self.folder, "token"), "w") as f:
             f.write(world.tokens.token("demo", name, audience))
-        args = ["pilot-proxy", "proxy", "sidecar", "--name", name, "--namespace", "demo", "--serviceAccount", name,
+        line = ["pilot-proxy", "proxy", "sidecar", "--name", name, "--namespace", "demo", "--serviceAccount", name,
                 "--ip", address, "--labels", f"app={name}", "--discoveryAddress", f"{netns.BRIDGE}:{XDS}",
                 "--serverName", "istiod.istio-system.svc", "--rootCert", world.path("root.pem"), "--token", "token",
                 "--socket", "./sds", "--configPath", ".", "--protocol", protocol, "--concurrency", "1",
-                "--rootChangeDelay", "1s"]
-        super().__init__(name, netns.command(name, *args, proxy=True), os.path.join(self.folder, "log"),
+                "--rootChangeDelay", "1s", *args]
+        super().__init__(name, netns.command(name, *line, proxy=True), os.path.join(self.folder, "log"),
                          env={"SECRET_TTL": ttl, "SECRET_GRACE_PERIOD_RATIO_JITTER": "0.05",
                               "TERMINATION_DRAIN_DURATION_SECONDS": "1", **(env or {})}, cwd=self.folder)
 
@@ -129,9 +129,10 @@ class World:
         self.reviews.wait_ready()
         self.shop.wait_ready()
 
-    def restart_reviews(self, **env):
-        """A new proxy in the place of one that has ended."""
-        self.reviews = self.child(Proxy(self, "reviews", REVIEWS, self.protocol, self.ttl, env=env)).wait_ready()
+    def restart_reviews(self, *args, **env):
+        """A new proxy in the place of one that has ended, with more arguments and environment."""
+        self.reviews = self.child(Proxy(self, "reviews", REVIEWS, self.protocol, self.ttl, env=env, args=args))
+        self.reviews.wait_ready()
 
     def publish_root(self):
         """The CA's root into the file of the proxies, as the ConfigMap of a cluster brings it. Returns its serial number."""

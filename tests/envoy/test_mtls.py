@@ -215,6 +215,20 @@ class MutualTls(unittest.TestCase):
         self.assertEqual(self.world.reviews.proc.wait(m.PATIENCE), 0)
         self.world.restart_reviews()
 
+    def test_certificate_from_files(self):
+        """A certificate that somebody else has put there is used, and no CA is asked."""
+        self.world.reviews.stop()
+        self.world.restart_reviews(OUTPUT_CERTS="out", SECRET_TTL="1h")
+        serial = self.world.reviews.certificate()[0]
+        self.world.reviews.stop()
+        self.world.restart_reviews("--certFolder", "out", "--token", "nowhere", CA_ADDR="127.0.0.1:1")
+        self.assertEqual(self.world.reviews.certificate()[0], serial)
+        m.eventually(lambda: self.world.from_shop().status == 200, why="an answer with the certificate from files")
+        metrics = self.world.reviews.fetch(mtls.STATUS, "/stats/prometheus")
+        self.assertNotIn("istio_agent_num_outgoing_requests{", metrics)
+        self.world.reviews.stop()
+        self.world.restart_reviews()
+
     def test_wrong_token_gets_nothing(self):
         netns.add("thief", "10.77.0.9")
         p = mtls.Proxy(self.world, "thief", "10.77.0.9", PROTOCOL, audience="somebody else")

@@ -120,6 +120,7 @@ static void test_all_of_it(void **state)
 		.readiness_port = 15021,
 		.prometheus_port = 15090,
 		.agent_port = 15020,
+		.agent_host = "10.0.0.1",
 		.zipkin = "zipkin.example:9411",
 		.stats_prefixes = prefixes,
 		.stats_regexes = regexes,
@@ -136,7 +137,8 @@ static void test_all_of_it(void **state)
 	check(common,
 	      "combined_validation_context/default_validation_context/match_typed_subject_alt_names/0/matcher/exact",
 	      "istiod.istio-system.svc");
-	assert_non_null(named(o, "static_resources/clusters", "agent"));
+	json_t *agent = named(o, "static_resources/clusters", "agent");
+	check(agent, "load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address/address", "10.0.0.1");
 	assert_non_null(named(o, "static_resources/clusters", "prometheus_stats"));
 	assert_non_null(named(o, "static_resources/clusters", "zipkin"));
 	check(o, "tracing/http/name", "envoy.tracers.zipkin");
