@@ -65,7 +65,7 @@ static void call_end(struct pd_k8s_reflector *r)
 // A call that went well: what failed before is over.
 static void went_well(struct pd_k8s_reflector *r)
 {
-	r->failures = 0;
+	r->failures = r->denials = 0;
 	r->status.error[0] = 0;
 	if (r->warned)
 		pd_info("k8s", "%s: followed again", r->title);
@@ -228,10 +228,15 @@ static enum pd_k8s_phase phase_of(int code)
 static void wait_by_code(struct pd_k8s_reflector *r, int code, uint32_t retry_after_ms)
 {
 	enum pd_k8s_phase phase = phase_of(code);
-	bool slow = phase != PD_K8S_WAITING;
-	uint64_t ms = pd_k8s_backoff(r->failures++, slow ? PD_K8S_DENIED_MIN_MS : PD_K8S_BACKOFF_MIN_MS,
-				     slow ? PD_K8S_DENIED_MAX_MS : PD_K8S_BACKOFF_MAX_MS);
+	uint64_t ms;
 
+	if (phase == PD_K8S_WAITING) {
+		r->denials = 0;
+		ms = pd_k8s_backoff(r->failures++, PD_K8S_BACKOFF_MIN_MS, PD_K8S_BACKOFF_MAX_MS);
+	} else {
+		r->failures = 0;
+		ms = pd_k8s_backoff(r->denials++, PD_K8S_DENIED_MIN_MS, PD_K8S_DENIED_MAX_MS);
+	}
 	if (retry_after_ms > PD_K8S_RETRY_AFTER_MAX_MS)
 		retry_after_ms = PD_K8S_RETRY_AFTER_MAX_MS;
 	if (retry_after_ms > ms) // everybody was told the same

@@ -18,8 +18,9 @@
 // from which a watch resumes; an event that comes after a bookmark with a higher version still counts.
 //
 // Failures. 429 waits as long as Retry-After says; 5xx and lost connections wait PD_K8S_BACKOFF_MIN_MS, doubling up to
-// PD_K8S_BACKOFF_MAX_MS, of which a random half; 401 and 403 are logged once and tried again slowly. Bytes that cannot be read
-// end the stream, and it resumes before them; what is broken for the third time is reported and passed over.
+// PD_K8S_BACKOFF_MAX_MS, of which a random half; 401, 403 and 404 are logged once and tried again ever more slowly, from
+// PD_K8S_DENIED_MIN_MS up (a server that has just started denies everybody for a moment). Bytes that cannot be read end the
+// stream, and it resumes before them; what is broken for the third time is reported and passed over.
 //
 // Memory: about 47 bytes an object (measured with 50,000), beside names that are interned anyway (reflector_known.h), and what
 // of an object has arrived.
@@ -34,7 +35,7 @@
 #define PD_K8S_PAGE 500             // objects of a page
 #define PD_K8S_WATCH_MIN_S 300      // how long a watch lasts: a random time up to twice this
 #define PD_K8S_BACKOFF_MIN_MS 100   // first wait after a failure
-#define PD_K8S_BACKOFF_MAX_MS 30000 // longest
+#define PD_K8S_BACKOFF_MAX_MS 15000 // longest
 #define PD_K8S_DENIED_MIN_MS 10000  // the same after 401 and 403, and while the resource is not served
 #define PD_K8S_DENIED_MAX_MS 120000
 #define PD_K8S_RETRY_AFTER_MAX_MS 60000 // no server makes us wait longer

@@ -38,7 +38,7 @@ struct pd_k8s_reflector {
 	bool syncing;                // the list is not whole
 	bool streaming;              // the current call is a watch
 	bool heard;                  // the current call has brought something
-	unsigned failures;           // in a row
+	unsigned failures, denials;  // in a row; of the one kind and the other
 	unsigned stream_failures;    // of streamed lists, in a row
 	unsigned expired;            // 410 in a row
 	unsigned broken;             // readings that failed at one place
