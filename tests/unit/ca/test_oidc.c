@@ -135,7 +135,7 @@ static struct pd_authenticator oidc(const char *members, uint64_t reload_ms)
 {
 	char *json = pd_xasprintf("{\"issuer\":\"%s\",\"audiences\":[\"istio-ca\"]%s}", issuer, members);
 	struct pd_oidc_config c = {.fetcher = fetcher, .trust = trust, .reload_ms = reload_ms};
-	struct pd_authenticator a;
+	struct pd_authenticator a = {0};
 	struct pd_buf err = {0};
 
 	if (pd_oidc_rule_parse(json, &c.rule, &err) != PD_OK || pd_oidc_new(&c, &a, &err) != PD_OK)
