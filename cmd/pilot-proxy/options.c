@@ -154,7 +154,7 @@ static enum options_result read_flags(struct options *o, int argc, char **argv)
 		PORT("readinessPort", readiness_port, "15021",
 		     "Envoy's listener that forwards /healthz/ready; 0: none"),
 		PORT("prometheusPort", prometheus_port, "15090", "Envoy's listener for /stats/prometheus; 0: none"),
-		STRING("bind", bind, "0.0.0.0", "address of the last three"),
+		STRING("bind", bind, "0.0.0.0", "address of the status, readiness and prometheus port"),
 		STRING("log_output_level", log_levels, "default:info", "SCOPE:LEVEL,... of our own lines"),
 		BOOL("log_as_json", log_json, "false", "our own lines as JSON"),
 	};

@@ -32,12 +32,12 @@ class Pilotd(m.Child):
 class Proxy(m.Child):
     """pilot-proxy with its Envoy, in the namespace of the same name."""
 
-    def __init__(self, world, name, address, protocol, ttl="24h", audience="istio-ca", env=None, args=()):
+    def __init__(self, world, name, address, protocol, ttl="24h", audience="istio-ca", env=None, args=(), kind="sidecar"):
         self.name_space, self.folder = name, world.path(name)
         os.makedirs(self.folder, exist_ok=True)
         with open(os.path.join(self.folder, "token"), "w") as f:
             f.write(world.tokens.token("demo", name, audience))
-        line = ["pilot-proxy", "proxy", "sidecar", "--name", name, "--namespace", "demo", "--serviceAccount", name,
+        line = ["pilot-proxy", "proxy", kind, "--name", name, "--namespace", "demo", "--serviceAccount", name,
                 "--ip", address, "--labels", f"app={name}", "--discoveryAddress", f"{netns.BRIDGE}:{XDS}",
                 "--serverName", "istiod.istio-system.svc", "--rootCert", world.path("root.pem"), "--token", "token",
                 "--socket", "./sds", "--configPath", ".", "--protocol", protocol, "--concurrency", "1",

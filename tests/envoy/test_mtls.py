@@ -57,6 +57,25 @@ spec:
         principals: ["cluster.local/ns/demo/sa/shop"]
         requestPrincipals: ["*"]
 """
+GATEWAY = """apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: front, namespace: demo}
+spec:
+  selector: {app: front}
+  servers:
+  - port: {number: 8080, name: http, protocol: HTTP}
+    hosts: ["*"]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: front, namespace: demo}
+spec:
+  hosts: ["*"]
+  gateways: ["front"]
+  http:
+  - route:
+    - destination: {host: reviews, port: {number: 8000}}
+"""
 TTL = 8  # seconds; renewed at half of it
 
 
@@ -99,7 +118,7 @@ class MutualTls(unittest.TestCase):
         m.eventually(lambda: cls.world.from_shop().status == 200, why="a first answer")
 
     def tearDown(self):
-        for name in ("strict.yaml", "who.yaml"):
+        for name in ("strict.yaml", "who.yaml", "front.yaml"):
             self.world.write(name, None)
         m.eventually(lambda: self.world.from_shop().status == 200 and self.world.from_outside().status == 200,
                      why="the configuration of the start")
@@ -228,6 +247,23 @@ class MutualTls(unittest.TestCase):
         self.assertNotIn("istio_agent_num_outgoing_requests{", metrics)
         self.world.reviews.stop()
         self.world.restart_reviews()
+
+    def test_gateway(self):
+        """A router has an identity, too: requests from outside reach a workload that takes mutual TLS only."""
+        self.world.write("strict.yaml", STRICT)
+        self.world.write("front.yaml", GATEWAY)
+        netns.add("front", "10.77.0.4")
+        front = mtls.Proxy(self.world, "front", "10.77.0.4", PROTOCOL, kind="router")
+        try:
+            front.wait_ready()
+
+            def ask():
+                with m.Client(8080, "anything.example", address="10.77.0.4") as c:
+                    return c.get("/")
+            m.eventually(lambda: ask().status == 200, why="an answer through the gateway")
+            self.assertIn("URI=spiffe://cluster.local/ns/demo/sa/front", ask().json["headers"]["x-forwarded-client-cert"])
+        finally:
+            front.stop()
 
     def test_wrong_token_gets_nothing(self):
         netns.add("thief", "10.77.0.9")
