@@ -1,5 +1,6 @@
 #include "k8s/client.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,11 @@ static bool stopping(struct pd_k8s_client *c)
 static void *run(void *arg)
 {
 	struct pd_k8s_client *c = arg;
+	sigset_t pipe;
 
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE); // OpenSSL writes to sockets whose peer is gone
+	pthread_sigmask(SIG_BLOCK, &pipe, NULL);
 	pthread_mutex_lock(&c->lock); // c->thread is set once we get it
 	pthread_mutex_unlock(&c->lock);
 	while (!stopping(c)) {

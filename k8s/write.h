@@ -48,7 +48,7 @@ struct pd_k8s_write {
 	const char *ns;          // NULL = cluster-scoped
 	const char *name;        // NULL for a create, unless it is one of a subresource
 	const char *subresource; // "status"; NULL = none
-	const char *body;        // JSON; an apply's must name apiVersion and kind
+	const char *body;        // JSON; an apply's must have apiVersion, kind and metadata.name
 	size_t body_len;
 	const char *manager; // of an apply; NULL = the writer's
 	bool force; // an apply takes fields over from other managers; without it their conflict is the result (409)
