@@ -554,9 +554,12 @@ void fake_cut_all(struct fake_api *f)
 	size_t n = f->calls.n;
 
 	memcpy(copy, f->calls.v, n * sizeof(copy[0]));
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		while (is_live(f, copy[i]) && copy[i]->whole && copy[i]->sent < copy[i]->out.n)
+			send_some(f, copy[i]);
 		if (is_live(f, copy[i]) && copy[i]->watch)
 			call_done(f, copy[i], PD_E_IO);
+	}
 	free(copy);
 }
 
