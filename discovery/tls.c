@@ -1,6 +1,7 @@
 #include "discovery/tls.h"
 
 #include "base/str.h"
+#include "discovery/provider.h"
 #include "envoy/config/core/v3/grpc_service.pb-c.h"
 #include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb-c.h"
 #include "envoy/type/matcher/v3/string.pb-c.h"
@@ -10,12 +11,15 @@
 
 // ---- secrets -------------------------------------------------------------------------------------------------------
 
-EnvoySdsSecretConfig *pd_tls_agent_secret(struct pd_arena *a, const char *name)
+// A secret served by gRPC; `authority` may be NULL.
+static EnvoySdsSecretConfig *grpc_secret(struct pd_arena *a, const char *name, const char *cluster,
+					 const char *authority)
 {
 	Envoy__Config__Core__V3__GrpcService__EnvoyGrpc *grpc =
 		PB_NEW(a, Envoy__Config__Core__V3__GrpcService__EnvoyGrpc,
 		       envoy__config__core__v3__grpc_service__envoy_grpc);
-	grpc->cluster_name = "sds-grpc";
+	grpc->cluster_name = (char *)cluster;
+	grpc->authority = (char *)authority;
 	Envoy__Config__Core__V3__GrpcService *service =
 		PB_NEW(a, Envoy__Config__Core__V3__GrpcService, envoy__config__core__v3__grpc_service);
 	service->target_specifier_case = ENVOY__CONFIG__CORE__V3__GRPC_SERVICE__TARGET_SPECIFIER_ENVOY_GRPC;
@@ -31,11 +35,17 @@ EnvoySdsSecretConfig *pd_tls_agent_secret(struct pd_arena *a, const char *name)
 		ENVOY__CONFIG__CORE__V3__CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_API_CONFIG_SOURCE;
 	source->api_config_source = api;
 	source->resource_api_version = ENVOY__CONFIG__CORE__V3__API_VERSION__V3;
-	if (pd_streq(name, PD_SDS_DEFAULT) || pd_streq(name, PD_SDS_ROOT))
-		source->initial_fetch_timeout = pb_duration(a, 0, 0);
 	EnvoySdsSecretConfig *sds = NEW(a, EnvoySdsSecretConfig, sds_secret_config);
 	sds->name = pd_arena_strdup(a, name);
 	sds->sds_config = source;
+	return sds;
+}
+
+EnvoySdsSecretConfig *pd_tls_agent_secret(struct pd_arena *a, const char *name)
+{
+	EnvoySdsSecretConfig *sds = grpc_secret(a, name, "sds-grpc", NULL);
+	if (pd_streq(name, PD_SDS_DEFAULT) || pd_streq(name, PD_SDS_ROOT))
+		sds->sds_config->initial_fetch_timeout = pb_duration(a, 0, 0);
 	return sds;
 }
 
@@ -82,6 +92,32 @@ EnvoySdsSecretConfig *pd_tls_credential_secret(struct pd_arena *a, const char *c
 EnvoySdsSecretConfig *pd_tls_credential_ca_secret(struct pd_arena *a, const char *credential)
 {
 	return pd_tls_credential_secret(a, pd_arena_printf(a, "%s-cacert", credential));
+}
+
+static const Istio__MeshConfig__ExtensionProvider__SDSProvider *secret_provider(struct pd_tx *tx)
+{
+	const Istio__MeshConfig *mesh = tx_mesh(tx);
+	for (size_t i = 0; i < mesh->n_extension_providers; i++)
+		if (mesh->extension_providers[i]->provider_case == ISTIO__MESH_CONFIG__EXTENSION_PROVIDER__PROVIDER_SDS)
+			return mesh->extension_providers[i]->sds;
+	return NULL;
+}
+
+EnvoySdsSecretConfig *pd_tls_server_secret(struct pd_tx *tx, const char *credential)
+{
+	const Istio__MeshConfig__ExtensionProvider__SDSProvider *p =
+		pd_has_prefix(credential, EXTERNAL) ? secret_provider(tx) : NULL;
+	struct pd_provider_target target = {.error = "none"};
+	if (p)
+		target = pd_provider_target(tx, p->service, p->port);
+	if (target.error)
+		return pd_tls_credential_secret(tx->arena, credential);
+	return grpc_secret(tx->arena, credential + sizeof(EXTERNAL) - 1, target.cluster, target.host);
+}
+
+EnvoySdsSecretConfig *pd_tls_server_ca_secret(struct pd_tx *tx, const char *credential)
+{
+	return pd_tls_server_secret(tx, pd_arena_printf(tx->arena, "%s-cacert", credential));
 }
 
 // ---- parts of a context ----------------------------------------------------------------------------------------------

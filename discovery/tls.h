@@ -22,6 +22,11 @@ EnvoySdsSecretConfig *pd_tls_credential_secret(struct pd_arena *a, const char *c
 // The same for "CREDENTIAL-cacert", the roots that belong to a credential.
 EnvoySdsSecretConfig *pd_tls_credential_ca_secret(struct pd_arena *a, const char *credential);
 
+// The same two for a server's credentials, where "sds://NAME" is served by the mesh's extension provider for secrets, if it has
+// one and its service exists.
+EnvoySdsSecretConfig *pd_tls_server_secret(struct pd_tx *tx, const char *credential);
+EnvoySdsSecretConfig *pd_tls_server_ca_secret(struct pd_tx *tx, const char *credential);
+
 // Sets combined_validation_context: `roots` with a default context that accepts these names exactly (n may be 0: any
 // name). Returns the default context, for further settings.
 EnvoyCertificateValidationContext *pd_tls_set_validation(struct pd_arena *a, EnvoyCommonTlsContext *ctx,

@@ -109,18 +109,18 @@ static EnvoyCertificateValidationContext *validate(struct pd_arena *a, EnvoyComm
 }
 
 // Certificates that the control plane serves.
-static void apply_credentials(struct pd_arena *a, EnvoyCommonTlsContext *ctx, const Istio__ServerTLSSettings *s)
+static void apply_credentials(struct pd_tx *tx, EnvoyCommonTlsContext *ctx, const Istio__ServerTLSSettings *s)
 {
+	struct pd_arena *a = tx->arena;
 	const char *first = s->n_credential_names ? s->credential_names[0] : s->credential_name;
 	if (!s->n_credential_names)
-		PB_PUSH(a, ctx, tls_certificate_sds_secret_configs, pd_tls_credential_secret(a, first));
+		PB_PUSH(a, ctx, tls_certificate_sds_secret_configs, pd_tls_server_secret(tx, first));
 	for (size_t i = 0; i < s->n_credential_names; i++)
-		PB_PUSH(a, ctx, tls_certificate_sds_secret_configs,
-			pd_tls_credential_secret(a, s->credential_names[i]));
+		PB_PUSH(a, ctx, tls_certificate_sds_secret_configs, pd_tls_server_secret(tx, s->credential_names[i]));
 	if (validates_client(s)) {
 		EnvoySdsSecretConfig *roots = pd_empty(s->ca_cert_credential_name)
-						      ? pd_tls_credential_ca_secret(a, first)
-						      : pd_tls_credential_secret(a, s->ca_cert_credential_name);
+						      ? pd_tls_server_ca_secret(tx, first)
+						      : pd_tls_server_secret(tx, s->ca_cert_credential_name);
 		EnvoyCertificateValidationContext *vc = validate(a, ctx, s, roots);
 		for (size_t i = 0; i < s->n_verify_certificate_spki; i++)
 			PB_PUSH(a, vc, verify_certificate_spki, s->verify_certificate_spki[i]);
@@ -189,7 +189,7 @@ EnvoyDownstreamTlsContext *pd_gateway_tls_context(struct pd_tx *tx, const struct
 	ctx->require_client_certificate = pb_bool(a, s->mode == MODE(MUTUAL) || s->mode == MODE(ISTIO_MUTUAL));
 	pd_tls_set_alpn(a, common, alpn(tx, server));
 	if (s->mode != MODE(ISTIO_MUTUAL) && (s->n_credential_names || !pd_empty(s->credential_name)))
-		apply_credentials(a, common, s);
+		apply_credentials(tx, common, s);
 	else
 		apply_files(a, common, s);
 	if (s->mode == MODE(ISTIO_MUTUAL))
