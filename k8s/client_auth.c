@@ -290,6 +290,11 @@ void pd_k8s_auth_step(struct pd_k8s_auth *a)
 	if (rc == PD_E_AGAIN)
 		return;
 	pd_k8s_exec_free(&a->run);
+	if (!rc && expired(got.expires, 0)) { // else it would run again and again
+		pd_buf_printf(&a->error, "%s: the credential has expired already", a->config->exec->command);
+		pd_k8s_exec_creds_free(&got);
+		rc = PD_E_INVALID;
+	}
 	if (rc) {
 		plugin_failed(a);
 		return;

@@ -66,7 +66,7 @@ static void serve_drip(struct hs_conn *c, const struct hs_request *r, struct rig
 	(void)rig;
 	hs_begin(c, 200, "text/plain");
 	for (int i = 0; i < 10; i++) {
-		struct timespec pause = {.tv_nsec = 50000000};
+		struct timespec pause = {.tv_nsec = 100000000};
 
 		nanosleep(&pause, NULL);
 		hs_chunk(c, ".", 1);
@@ -281,8 +281,8 @@ static void test_bytes_reset_the_idle_clock_but_not_the_total(void **state)
 	struct rig *r = *state;
 	struct rig_call idle = {.client = r->client,
 				.log = &r->log,
-				.req = {.path = "/drip", .watch = true, .idle_ms = 300}};
-	struct rig_call total = {.client = r->client, .log = &r->log, .req = {.path = "/drip", .timeout_ms = 200}};
+				.req = {.path = "/drip", .watch = true, .idle_ms = 800}};
+	struct rig_call total = {.client = r->client, .log = &r->log, .req = {.path = "/drip", .timeout_ms = 300}};
 
 	rig_start(&idle);
 	rig_wait(&r->log, "done success 200;");

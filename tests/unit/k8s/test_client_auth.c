@@ -176,7 +176,7 @@ static void test_plugin_whose_token_expires(void **state)
 	char soon[36], *script;
 	int64_t second = 1000000000;
 
-	pd_format_time((pd_wall_ns() / second + 2) * second, soon);
+	pd_format_time((pd_wall_ns() / second + 4) * second, soon);
 	script = pd_xasprintf("#!/bin/sh\ncd \"${0%%/*}\"\necho x >>runs\necho '" CREDENTIAL
 			      "{\"token\":\"t'$(wc -l <runs)'\",\"expirationTimestamp\":\"%s\"}}'\n",
 			      soon);
@@ -204,6 +204,8 @@ static void test_plugins_that_fail(void **state)
 		{"#!/bin/sh\necho '" CREDENTIAL "{\"token\":\"a b\"}}'", "plugin: status.token: blanks"},
 		{"#!/bin/sh\necho '" CREDENTIAL "{\"token\":\"a\",\"expirationTimestamp\":\"x\"}}'",
 		 "plugin: status.expirationTimestamp: not a time"},
+		{"#!/bin/sh\necho '" CREDENTIAL "{\"token\":\"a\",\"expirationTimestamp\":\"2020-01-01T00:00:00Z\"}}'",
+		 "plugin: the credential has expired already"},
 		{"#!/bin/sh\necho '" CREDENTIAL "{\"clientCertificateData\":\"a\"}}'",
 		 "plugin: status: clientCertificateData and clientKeyData go together"},
 		{"#!/bin/sh\nhead -c 1100000 /dev/zero", "plugin printed more than 1048576 bytes"},
