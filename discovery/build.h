@@ -11,6 +11,7 @@
 #include "envoy/config/listener/v3/listener.pb-c.h"
 #include "envoy/config/route/v3/route.pb-c.h"
 #include "envoy/config/route/v3/route_components.pb-c.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h"
 
 struct pd_cluster_vec {
 	Envoy__Config__Cluster__V3__Cluster **v;
@@ -116,6 +117,11 @@ void pd_gwapi_apply(struct pd_gwapi *, const struct pd_config_snap *snap, const 
 		    struct pd_change_vec *out);
 
 // ---- discovery/name_table (NDS) -------------------------------------------------------------------------------------
+// ---- discovery/secret.c --------------------------------------------------------------------------------------------
+// View: what a credential's name ("kubernetes://NS/NAME", "kubernetes-gateway://...-cacert", "configmap://...") stands for. NULL:
+// there is no such certificate, or it is not for this proxy.
+Envoy__Extensions__TransportSockets__Tls__V3__Secret *pd_build_secret(struct pd_tx *tx, const char *name);
+
 // View: istio.networking.nds.v1.NameTable, or NULL where the proxy has no DNS capture.
 ProtobufCMessage *pd_build_name_table(struct pd_tx *tx);
 

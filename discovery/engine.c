@@ -32,6 +32,7 @@ static struct pd_snapshot *snapshot_new(struct pd_engine *e, struct pd_mesh *mes
 	s->derived = pd_registry_map(e->registry);
 	s->mesh = pd_obj_ref(mesh);
 	s->settings = e->settings;
+	s->access = e->access;
 	return s;
 }
 
@@ -88,6 +89,7 @@ void pd_engine_free(struct pd_engine **ep)
 	pd_vec_free(&e->by_slot);
 	pd_deps_free(&e->deps);
 	pd_obj_unref(e->snap);
+	pd_access_free(&e->access);
 	pd_gwapi_free(&e->gwapi);
 	pd_registry_free(&e->registry);
 	pd_store_free(&e->store);
@@ -191,11 +193,9 @@ static void mark_family(struct pd_engine *e, struct family *f)
 
 static void mark_view_unit(struct view_unit *u)
 {
-	static const uint32_t types[] = {[VIEW_INBOUND] = BIT(PD_CDS),
-					 [VIEW_LISTENERS] = BIT(PD_LDS),
-					 [VIEW_HTTP] = BIT(PD_LDS),
-					 [VIEW_NAMES] = BIT(PD_NDS),
-					 [VIEW_ROUTE] = BIT(PD_RDS)};
+	static const uint32_t types[] =
+		{[VIEW_INBOUND] = BIT(PD_CDS), [VIEW_LISTENERS] = BIT(PD_LDS), [VIEW_HTTP] = BIT(PD_LDS),
+		 [VIEW_NAMES] = BIT(PD_NDS),   [VIEW_ROUTE] = BIT(PD_RDS),     [VIEW_SECRET] = BIT(PD_SDS)};
 	u->pending = true;
 	u->vs->notify |= types[u->part];
 }
@@ -509,14 +509,36 @@ size_t pd_engine_set_mesh(struct pd_engine *e, struct pd_mesh *mesh)
 	return changed;
 }
 
+void pd_engine_ask_access(struct pd_engine *e, void (*ask)(void *arg, const char *ns, const char *account), void *arg)
+{
+	PD_ASSERT(!e->access);
+	e->access = pd_access_new(ask, arg);
+	pthread_mutex_lock(&e->lock);
+	e->snap->access = e->access;
+	pthread_mutex_unlock(&e->lock);
+}
+
+size_t pd_engine_set_access(struct pd_engine *e, const char *ns, const char *account, bool allowed)
+{
+	struct pd_token_vec tokens = {0};
+	if (!pd_access_answer(e->access, ns, account, allowed))
+		return 0;
+	char *key = pd_xasprintf("%s/%s", ns, account);
+	pd_vec_push(&tokens, pd_token_make(PD_IX_ACCESS, key));
+	publish(e, e->snap->mesh, NULL, 0, &tokens, pd_now_ns());
+	pd_vec_free(&tokens);
+	free(key);
+	return 1;
+}
+
 // ---- views -----------------------------------------------------------------------------------------------------------
 
-int pd_engine_view(struct pd_engine *e, const Envoy__Config__Core__V3__Node *node, struct pd_view **out, char *err,
-		   size_t err_len)
+int pd_engine_view(struct pd_engine *e, const Envoy__Config__Core__V3__Node *node, const char *verified_account,
+		   struct pd_view **out, char *err, size_t err_len)
 {
 	struct pd_view *view;
 	struct pd_snapshot *snap = pd_engine_snapshot(e);
-	int rc = pd_view_from_node(snap, node, &view, err, err_len);
+	int rc = pd_view_from_node(snap, node, verified_account, &view, err, err_len);
 	pd_obj_unref(snap);
 	if (rc != PD_OK)
 		return rc;

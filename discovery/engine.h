@@ -58,6 +58,10 @@ void pd_engine_listen(struct pd_engine *, pd_invalidate_fn fn, void *arg); // on
 // was called.
 size_t pd_engine_apply(struct pd_engine *, struct pd_change *changes, size_t n, uint64_t changed_ns);
 size_t pd_engine_set_mesh(struct pd_engine *, struct pd_mesh *mesh); // takes the reference
+// From now on service accounts need permission to read Secrets: `ask` is called for each (discovery/access.h), once and before
+// the first view.
+void pd_engine_ask_access(struct pd_engine *, void (*ask)(void *arg, const char *ns, const char *account), void *arg);
+size_t pd_engine_set_access(struct pd_engine *, const char *ns, const char *account, bool allowed);
 // All sources have delivered their first state: from now on there is something to serve.
 void pd_engine_set_ready(struct pd_engine *);
 bool pd_engine_ready(struct pd_engine *);
@@ -66,9 +70,10 @@ bool pd_engine_ready(struct pd_engine *);
 struct pd_snapshot *pd_engine_snapshot(struct pd_engine *); // a reference; never NULL
 uint64_t pd_engine_generation(struct pd_engine *);
 
-// The view of a proxy, from the Node of its first request. Errors: PD_E_INVALID, with the text in err (for the client).
-int pd_engine_view(struct pd_engine *, const Envoy__Config__Core__V3__Node *node, struct pd_view **out, char *err,
-		   size_t err_len) PD_MUST_CHECK;
+// The view of a proxy, from the Node of its first request and the service account that it proved to be ("" = none).
+// Errors: PD_E_INVALID, with the text in err (for the client).
+int pd_engine_view(struct pd_engine *, const Envoy__Config__Core__V3__Node *node, const char *verified_account,
+		   struct pd_view **out, char *err, size_t err_len) PD_MUST_CHECK;
 void pd_view_unref(struct pd_engine *, struct pd_view *);
 
 // All resources of a wildcard type (CDS, LDS, NDS) for a view, up to date with the current snapshot. One reference.

@@ -30,7 +30,7 @@ struct unit {
 };
 
 #define ENGINE_ENDPOINT_ENTRIES_MAX (1u << 20) // distinct EDS names remembered; beyond it answers are not cached
-#define ENGINE_VIEW_ROUTES_MAX 4096            // distinct RDS names remembered per gateway view
+#define ENGINE_VIEW_RESOURCES_MAX 4096         // distinct RDS names of a gateway's view, and SDS names, remembered
 #define ENGINE_INFLIGHT_MAX 256                // concurrent passes
 
 // ---- host units ----------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ struct endpoint_entry {
 
 // ---- views ---------------------------------------------------------------------------------------------------------
 
-enum view_part { VIEW_INBOUND, VIEW_LISTENERS, VIEW_HTTP, VIEW_NAMES, VIEW_ROUTE };
+enum view_part { VIEW_INBOUND, VIEW_LISTENERS, VIEW_HTTP, VIEW_NAMES, VIEW_ROUTE, VIEW_SECRET };
 struct view_unit {
 	struct unit unit;
 	struct view_state *vs;
@@ -153,10 +153,10 @@ struct view_unit {
 	bool pending; // engine.lock
 };
 
-struct view_route { // gateways: one route configuration
+struct view_resource { // what is made for one view by name: a gateway's route configuration, a secret
 	struct view_unit u;
-	const char *name; // interned
-	struct pd_resource *resource;
+	const char *name;             // interned; names of secrets and of route configurations never meet ("://")
+	struct pd_resource *resource; // NULL: there is no such secret
 	UT_hash_handle hh;
 };
 
@@ -180,8 +180,8 @@ struct view_state {
 	struct pd_segment *listeners_seen, *listeners_kept; // the scope's, and those without listeners on own addresses
 	struct http_listener *http_table;
 	uint64_t http_templates_version;
-	uint32_t n_routes;
-	struct view_route *routes;
+	uint32_t n_resources;
+	struct view_resource *resources;
 	struct pd_set *sets[PD_TYPE_COUNT];
 	UT_hash_handle hh; // by view hash
 };
@@ -199,6 +199,7 @@ struct pd_engine {
 	struct pd_store *store;       // control thread
 	struct pd_registry *registry; // control thread
 	struct pd_gwapi *gwapi;       // control thread
+	struct pd_access *access;     // NULL: nobody needs permission
 	pd_invalidate_fn listen;
 	void *listen_arg;
 	_Atomic(bool) ready;

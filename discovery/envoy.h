@@ -12,6 +12,7 @@
 #include "envoy/config/route/v3/route.pb-c.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb-c.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h"
 
@@ -36,6 +37,7 @@ typedef Envoy__Config__Core__V3__Metadata EnvoyMetadata;
 typedef Envoy__Config__Listener__V3__Filter EnvoyNetworkFilter;
 typedef Envoy__Config__Route__V3__RouteConfiguration EnvoyRouteConfiguration;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__SdsSecretConfig EnvoySdsSecretConfig;
+typedef Envoy__Extensions__TransportSockets__Tls__V3__Secret EnvoySecret;
 typedef Envoy__Config__Core__V3__SocketAddress EnvoySocketAddress;
 typedef Envoy__Extensions__Filters__Network__TcpProxy__V3__TcpProxy EnvoyTcpProxy;
 typedef Envoy__Config__Cluster__V3__CircuitBreakers__Thresholds EnvoyThresholds;

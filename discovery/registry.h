@@ -26,6 +26,7 @@ enum pd_derived_index {
 	PD_IX_WORKLOAD,
 	PD_IX_MESH,     // "" : the mesh configuration
 	PD_IX_NETWORKS, // ""
+	PD_IX_ACCESS,   // "NS/ACCOUNT": whether it may read Secrets (discovery/access.h)
 };
 
 enum pd_protocol {

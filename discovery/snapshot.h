@@ -5,6 +5,7 @@
 #include "config/jwks.h"
 #include "config/mesh.h"
 #include "config/store.h"
+#include "discovery/access.h"
 #include "discovery/registry.h"
 
 // Settings that do not change while the process runs: istiod's environment flags and command line.
@@ -34,6 +35,7 @@ struct pd_snapshot {
 	pd_hamt derived;               // registry records (pd_registry_get)
 	struct pd_mesh *mesh;
 	const struct pd_settings *settings; // borrowed for the process
+	struct pd_access *access;           // borrowed for the engine's life; NULL: nobody needs permission
 };
 
 #endif

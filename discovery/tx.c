@@ -38,6 +38,15 @@ const Istio__MeshConfig *tx_mesh(struct pd_tx *tx)
 	return tx->snap->mesh->config;
 }
 
+bool tx_may_read_secrets(struct pd_tx *tx)
+{
+	const char *account = tx->view->verified_account;
+	if (!*account || !tx->snap->access)
+		return *account;
+	tx_depend(tx, pd_token_make(PD_IX_ACCESS, pd_arena_printf(tx->arena, "%s/%s", tx->key->ns, account)));
+	return pd_access_allowed(tx->snap->access, tx->key->ns, account);
+}
+
 const char *tx_locality(struct pd_tx *tx)
 {
 	tx->read_locality = true;

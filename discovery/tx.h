@@ -52,6 +52,9 @@ const char *tx_locality(struct pd_tx *tx);
 // The name of the node that the proxy runs on, "" if unknown. One result per node: for node-local services only.
 const char *tx_node(struct pd_tx *tx);
 
+// The proxy proved to run as a service account that may read the Secrets of its namespace. Needs tx->view.
+bool tx_may_read_secrets(struct pd_tx *tx);
+
 // ---- services -----------------------------------------------------------------------------------------------------
 // The service that `host` means for this proxy: visible to its namespace; own namespace first, then Kubernetes, then oldest.
 // NULL if none.

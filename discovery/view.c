@@ -308,7 +308,7 @@ static void canonical(const struct pd_view *v, struct pd_buf *b)
 		pd_buf_printf(b, "|ip=%s", v->ips[i]);
 	for (size_t i = 0; i < v->labels.n; i++)
 		pd_buf_printf(b, "|%s=%s", v->labels.v[i].key, v->labels.v[i].value);
-	pd_buf_printf(b, "|%s|%s", v->key.proxy_config, pd_or(v->metadata, ""));
+	pd_buf_printf(b, "|%s|%s|%s", v->verified_account, v->key.proxy_config, pd_or(v->metadata, ""));
 }
 
 bool pd_view_equal(const struct pd_view *a, const struct pd_view *b)
@@ -327,10 +327,10 @@ bool pd_view_equal(const struct pd_view *a, const struct pd_view *b)
 static void view_release(struct pd_obj *o)
 {
 	struct pd_view *v = (struct pd_view *)o;
-	const char *interned[] = {v->key.ns,           v->key.dns_domain, v->key.cluster,       v->key.network,
-				  v->key.network_view, v->key.locality,   v->key.idle_timeout,  v->key.proxy_config,
-				  v->service_account,  v->mesh_id,        v->istio_version,     v->key.node,
-				  v->workload_name,    v->canonical_name, v->canonical_revision};
+	const char *interned[] = {v->key.ns,           v->key.dns_domain, v->key.cluster,        v->key.network,
+				  v->key.network_view, v->key.locality,   v->key.idle_timeout,   v->key.proxy_config,
+				  v->service_account,  v->mesh_id,        v->istio_version,      v->key.node,
+				  v->workload_name,    v->canonical_name, v->canonical_revision, v->verified_account};
 	for (size_t i = 0; i < sizeof(interned) / sizeof(interned[0]); i++)
 		pd_unintern(interned[i]);
 	for (size_t i = 0; i < v->labels.n; i++) {
@@ -341,8 +341,8 @@ static void view_release(struct pd_obj *o)
 	free(v);
 }
 
-int pd_view_from_node(const struct pd_snapshot *snap, const Envoy__Config__Core__V3__Node *node, struct pd_view **out,
-		      char *err, size_t err_len)
+int pd_view_from_node(const struct pd_snapshot *snap, const Envoy__Config__Core__V3__Node *node,
+		      const char *verified_account, struct pd_view **out, char *err, size_t err_len)
 {
 	struct pd_view *v = pd_xcalloc(1, sizeof(*v));
 	pd_obj_init(&v->obj, view_release);
@@ -359,6 +359,7 @@ int pd_view_from_node(const struct pd_snapshot *snap, const Envoy__Config__Core_
 		rc = parse_id(&p, node->id);
 	if (rc == PD_OK)
 		rc = parse_metadata(&p, node);
+	v->verified_account = pd_intern(verified_account);
 	if (rc != PD_OK) {
 		pd_obj_unref(v);
 		return rc;

@@ -62,17 +62,19 @@ struct pd_view {
 	const char *const *ips; // own addresses, only where a rule reads them (headless services); else none
 	const char *service_account, *mesh_id, *istio_version, *workload_name;
 	const char *canonical_name, *canonical_revision;
-	const char *metadata;     // remaining metadata that some rule reads, canonical JSON, or NULL
-	uint64_t hash;            // over all of the above
-	struct view_state *state; // the engine's; NULL before it is interned
+	const char *verified_account; // service account (in key.ns) that the proxy proved to be; "" if it did not
+	const char *metadata;         // remaining metadata that some rule reads, canonical JSON, or NULL
+	uint64_t hash;                // over all of the above
+	struct view_state *state;     // the engine's; NULL before it is interned
 	struct pd_arena arena;
 };
 
-// Checks and reduces the Node of a first request against a snapshot. *out: a new view, one reference, not interned (the
-// engine does that). PD_E_INVALID: err says what is wrong, for the client.
+// Checks and reduces the Node of a first request against a snapshot. `verified_account`: the service account that the peer
+// proved to be, in the namespace that the Node names; "" if it proved nothing. *out: a new view, one reference, not interned
+// (the engine does that). PD_E_INVALID: err says what is wrong, for the client.
 struct pd_snapshot;
-int pd_view_from_node(const struct pd_snapshot *snap, const Envoy__Config__Core__V3__Node *node, struct pd_view **out,
-		      char *err, size_t err_len) PD_MUST_CHECK;
+int pd_view_from_node(const struct pd_snapshot *snap, const Envoy__Config__Core__V3__Node *node,
+		      const char *verified_account, struct pd_view **out, char *err, size_t err_len) PD_MUST_CHECK;
 bool pd_view_equal(const struct pd_view *a, const struct pd_view *b);
 
 // What a client told in the first request of a stream, checked and reduced. `node_id` and addresses are per connection and

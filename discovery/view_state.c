@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "discovery/engine_impl.h"
+#include "discovery/envoy.h"
 
 // ---- life ------------------------------------------------------------------------------------------------------------
 
@@ -49,11 +50,11 @@ void pd_view_state_free_locked(struct pd_engine *e, struct view_state *vs)
 	pd_deps_clear(e->deps, &vs->own.unit.deps);
 	pd_deps_clear(e->deps, &vs->http.unit.deps);
 	pd_deps_clear(e->deps, &vs->names.unit.deps);
-	struct view_route *r, *next_r;
-	HASH_ITER(hh, vs->routes, r, next_r)
+	struct view_resource *r, *next_r;
+	HASH_ITER(hh, vs->resources, r, next_r)
 	{
 		pd_deps_clear(e->deps, &r->u.unit.deps);
-		HASH_DEL(vs->routes, r);
+		HASH_DEL(vs->resources, r);
 		pd_unintern(r->name);
 		pd_resource_unref(r->resource);
 		free(r);
@@ -350,27 +351,38 @@ static struct pd_resource *build_gateway_route(struct pd_tx *tx, const char *nam
 	return r;
 }
 
-static struct pd_resource *gateway_route(struct pd_engine *e, struct view_state *vs, const char *name)
+static struct pd_resource *build_secret(struct pd_tx *tx, const char *name)
 {
-	struct view_route *r;
+	EnvoySecret *msg = pd_build_secret(tx, name);
+	if (!msg)
+		return NULL;
+	struct pd_provenance *prov = tx_provenance(tx);
+	struct pd_resource *r = pd_resource_new(PD_SDS, name, &msg->base, prov);
+	pd_obj_unref(prov);
+	return r;
+}
+
+static struct pd_resource *named(struct pd_engine *e, struct view_state *vs, enum view_part part, const char *name)
+{
+	struct view_resource *r;
 	const char *key = pd_intern(name);
-	HASH_FIND_PTR(vs->routes, &key, r);
-	if (!r && vs->n_routes < ENGINE_VIEW_ROUTES_MAX) {
+	HASH_FIND_PTR(vs->resources, &key, r);
+	if (!r && vs->n_resources < ENGINE_VIEW_RESOURCES_MAX) {
 		r = pd_xcalloc(1, sizeof(*r));
-		unit_init(&r->u, vs, VIEW_ROUTE);
+		unit_init(&r->u, vs, part);
 		r->name = pd_intern_ref(key);
-		HASH_ADD_PTR(vs->routes, name, r);
-		vs->n_routes++;
+		HASH_ADD_PTR(vs->resources, name, r);
+		vs->n_resources++;
 	}
-	struct view_route uncached = {.name = key};
+	struct view_resource uncached = {.name = key};
 	if (!r) { // over the limit: computed each time
-		unit_init(&uncached.u, vs, VIEW_ROUTE);
+		unit_init(&uncached.u, vs, part);
 		r = &uncached;
 	}
 	struct pass p;
 	struct pd_tx tx;
 	while (unit_begin(e, &r->u, false, &p, &tx)) {
-		struct pd_resource *now = build_gateway_route(&tx, key);
+		struct pd_resource *now = part == VIEW_SECRET ? build_secret(&tx, key) : build_gateway_route(&tx, key);
 		pd_resource_unref(r->resource);
 		r->resource = now;
 		unit_end(e, &r->u, &p, &tx);
@@ -404,7 +416,9 @@ static struct pd_resource *resource_locked(struct pd_engine *e, struct view_stat
 	if (type == PD_RDS && vs->view->key.type == PD_NODE_SIDECAR)
 		return sidecar_route(e, vs, name);
 	if (type == PD_RDS)
-		return gateway_route(e, vs, name);
+		return named(e, vs, VIEW_ROUTE, name);
+	if (type == PD_SDS)
+		return named(e, vs, VIEW_SECRET, name);
 	return NULL;
 }
 

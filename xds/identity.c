@@ -44,6 +44,7 @@ void pd_identity_free(struct pd_stream *s)
 	knock_free(&s->knock);
 	forget_identities(s);
 	free(s->identity);
+	free(s->account);
 }
 
 void pd_identity_prepare(struct pd_stream *s, const grpc_metadata_array *headers)
@@ -111,8 +112,10 @@ bool pd_identity_check(struct pd_stream *s, const struct pd_view *v, char *text,
 	struct pd_buf names = {0};
 
 	for (size_t i = 0; i < s->identities.n && !s->identity; i++)
-		if (matches(&s->identities.v[i], v))
+		if (matches(&s->identities.v[i], v)) {
 			s->identity = pd_xstrdup(s->identities.v[i].name);
+			s->account = pd_xstrdup(s->identities.v[i].service_account);
+		}
 	if (!s->identity && s->authenticated && s->x->auth.check_node) {
 		for (size_t i = 0; i < s->identities.n; i++)
 			pd_buf_printf(&names, "%s%s", i ? " " : "", s->identities.v[i].name);
@@ -123,4 +126,11 @@ bool pd_identity_check(struct pd_stream *s, const struct pd_view *v, char *text,
 	}
 	forget_identities(s);
 	return true;
+}
+
+const char *pd_identity_account(const struct pd_stream *s, const struct pd_view *v)
+{
+	if (!s->identity && s->x->auth.secrets_for_all) // it is taken at its word
+		return pd_empty(v->service_account) ? "default" : v->service_account;
+	return s->account;
 }

@@ -91,7 +91,7 @@ struct pd_stream {
 	struct pd_knock *knock; // credentials that are not judged yet
 	bool authenticated;
 	PD_VEC(struct pd_xds_identity) identities; // owned; gone once the Node was compared with them
-	char *identity;                            // the one that matches the Node; NULL = none
+	char *identity, *account;                  // the one that matches the Node, and its service account; NULL = none
 
 	// Of whoever claimed the stream.
 	struct pd_session session;
@@ -214,6 +214,8 @@ void pd_identity_prepare(struct pd_stream *, const grpc_metadata_array *headers)
 void pd_identity_ask(struct pd_stream *);
 // Compares what the Node says with the identities. False: it is not true; `text` says so for the client.
 bool pd_identity_check(struct pd_stream *, const struct pd_view *, char *text, size_t text_len);
+// The service account with whose rights the client may have secrets; NULL = none. After pd_identity_check. Borrowed.
+const char *pd_identity_account(const struct pd_stream *, const struct pd_view *);
 void pd_identity_free(struct pd_stream *);
 
 // ---- unary.c -----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,14 @@
 
 static grpc_status_code status_of(int rc)
 {
-	return rc == PD_E_LIMIT ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_INVALID_ARGUMENT;
+	switch (rc) {
+	case PD_E_LIMIT:
+		return GRPC_STATUS_RESOURCE_EXHAUSTED;
+	case PD_E_DENIED:
+		return GRPC_STATUS_PERMISSION_DENIED;
+	default:
+		return GRPC_STATUS_INVALID_ARGUMENT;
+	}
 }
 
 static void refuse(struct pd_stream *s, enum pd_refusal why, grpc_status_code code, const char *text)
@@ -26,6 +33,27 @@ static void refuse(struct pd_stream *s, enum pd_refusal why, grpc_status_code co
 	pd_count_refused(s->x, why);
 	pd_info("ads", "stream %llu from %s refused: %s", (unsigned long long)s->id, s->peer, text);
 	pd_stream_end(s, code, text);
+}
+
+// The view of a client that is what it says. PD_E_DENIED: it is not.
+static int find_view(struct pd_stream *s, const Envoy__Config__Core__V3__Node *node, char *text, size_t len)
+{
+	struct pd_engine *e = s->x->engine;
+	struct pd_view *claimed;
+	int rc = pd_engine_view(e, node, "", &claimed, text, len);
+
+	if (rc)
+		return rc;
+	if (!pd_identity_check(s, claimed, text, len)) {
+		rc = PD_E_DENIED;
+	} else if (!pd_identity_account(s, claimed)) {
+		s->view = claimed;
+		return PD_OK;
+	} else {
+		rc = pd_engine_view(e, node, pd_identity_account(s, claimed), &s->view, text, len);
+	}
+	pd_view_unref(e, claimed);
+	return rc;
 }
 
 // The first request tells who the client is.
@@ -56,19 +84,13 @@ static bool meet(struct pd_stream *s, const struct pd_request *r)
 		snprintf(text, sizeof(text), "node id is too long");
 	} else {
 		snprintf(text, sizeof(text), "node information is not valid");
-		rc = pd_engine_view(s->x->engine, node, &s->view, text, sizeof(text));
+		rc = find_view(s, node, text, sizeof(text));
 	}
 	if (!rc)
 		s->node_id = pd_xstrdup(node->id);
 	pd_arena_free(&arena);
 	if (rc) {
-		refuse(s, PD_REFUSED_NODE, status_of(rc), text);
-		return false;
-	}
-	if (!pd_identity_check(s, s->view, text, sizeof(text))) {
-		pd_view_unref(s->x->engine, s->view);
-		s->view = NULL;
-		refuse(s, PD_REFUSED_IDENTITY, GRPC_STATUS_PERMISSION_DENIED, text);
+		refuse(s, rc == PD_E_DENIED ? PD_REFUSED_IDENTITY : PD_REFUSED_NODE, status_of(rc), text);
 		return false;
 	}
 	pd_session_init(&s->session, &s->x->env, s->view, s->delta, s);

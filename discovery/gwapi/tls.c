@@ -5,8 +5,8 @@
 #include "api/pb.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "discovery/credential.h"
 #include "discovery/gwapi/gwapi.h"
-#include "k8s/core.pb-c.h"
 
 #define MODE(name) ISTIO__SERVER_TLSSETTINGS__TLSMODE__##name
 
@@ -27,48 +27,6 @@ static void complain(const struct gw_owner *owner, const Gwapi__Listener *l, con
 }
 
 // ---- what a reference leads to ----------------------------------------------------------------------------------------------
-
-// PEM text with at least one block whose label ends as given.
-static bool has_pem(const uint8_t *data, size_t n, const char *label_end)
-{
-	const char *at = memmem(data, n, "-----BEGIN ", 11);
-	if (!at)
-		return false;
-	size_t left = n - (size_t)(at - (const char *)data);
-	const char *dashes = memmem(at + 11, left - 11, "-----", 5);
-	size_t label = strlen(label_end);
-	return dashes && (size_t)(dashes - at) >= 11 + label && memcmp(dashes - label, label_end, label) == 0 &&
-	       memmem(dashes, left - (size_t)(dashes - at), "-----END ", 9);
-}
-
-static bool secret_has(const K8s__Secret *s, const char *key, const char *label_end)
-{
-	for (size_t i = 0; i < s->n_data; i++)
-		if (pd_streq(s->data[i]->key, key) && s->data[i]->has_value)
-			return has_pem(s->data[i]->value.data, s->data[i]->value.len, label_end);
-	return false;
-}
-
-static bool holds_key_pair(const struct pd_object *secret)
-{
-	const K8s__Secret *s = (const K8s__Secret *)secret->spec;
-	return (secret_has(s, "tls.crt", "CERTIFICATE") && secret_has(s, "tls.key", "PRIVATE KEY")) ||
-	       (secret_has(s, "cert", "CERTIFICATE") && secret_has(s, "key", "PRIVATE KEY"));
-}
-
-static bool holds_roots(const struct pd_object *o)
-{
-	if (o->key.kind == PD_KIND_SECRET) {
-		const K8s__Secret *s = (const K8s__Secret *)o->spec;
-		return secret_has(s, "ca.crt", "CERTIFICATE") || secret_has(s, "cacert", "CERTIFICATE");
-	}
-	const K8s__ConfigMap *m = (const K8s__ConfigMap *)o->spec;
-	for (size_t i = 0; i < m->n_data; i++)
-		if (pd_streq(m->data[i]->key, "ca.crt"))
-			return has_pem((const uint8_t *)m->data[i]->value, strlen(pd_or(m->data[i]->value, "")),
-				       "CERTIFICATE");
-	return false;
-}
 
 // The grant is asked for before the object is looked up: the answer must not tell whether it exists.
 static bool may_refer(struct gw_pass *p, const struct gw_owner *owner, const char *kind, const char *ns,
@@ -92,7 +50,7 @@ static const char *certificate(struct gw_pass *p, const struct gw_owner *owner, 
 		return NULL;
 	}
 	const struct pd_object *secret = pd_gw_object(p, PD_KIND_SECRET, ns, name);
-	if (!secret || !holds_key_pair(secret)) {
+	if (!secret || !pd_credential_key_pair(secret).key.p) {
 		complain(owner, l, "no certificate and key in Secret", name);
 		return NULL;
 	}
@@ -148,7 +106,7 @@ static bool set_client_validation(struct gw_pass *p, const struct gw_owner *owne
 		return false;
 	}
 	const struct pd_object *o = pd_gw_object(p, secret ? PD_KIND_SECRET : PD_KIND_CONFIG_MAP, ns, name);
-	if (!o || !holds_roots(o)) {
+	if (!o || !pd_credential_roots(o).roots.p) {
 		complain(owner, l, "no CA certificates in", name);
 		return false;
 	}

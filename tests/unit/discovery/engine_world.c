@@ -75,7 +75,7 @@ struct pd_view *engine_world_view(struct engine_world *w, const char *node_id, c
 					      &msg),
 			 PD_OK);
 	struct pd_view *view = NULL;
-	if (pd_engine_view(w->engine, msg, &view, err, sizeof(err)) != PD_OK)
+	if (pd_engine_view(w->engine, msg, "", &view, err, sizeof(err)) != PD_OK)
 		fail_msg("%s", err);
 	pd_arena_free(&a);
 	return view;

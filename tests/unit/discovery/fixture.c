@@ -92,7 +92,8 @@ struct pd_tx *fixture_view(struct fixture *f, const char *node)
 			 PD_OK);
 	pd_obj_unref(f->view);
 	f->view = NULL;
-	assert_int_equal(pd_view_from_node(&f->snap, msg, &f->view, err, sizeof(err)), PD_OK);
+	assert_int_equal(pd_view_from_node(&f->snap, msg, f->account ? f->account : "", &f->view, err, sizeof(err)),
+			 PD_OK);
 	fixture_scope(f);
 	f->tx.view = f->view;
 	f->tx.key = &f->view->key;

@@ -12,6 +12,7 @@ struct fixture {
 	struct pd_snapshot snap;
 	struct pd_arena arena;   // of the passes, freed with the fixture
 	struct pd_proxy_key key; // of the passes: a sidecar in "default" with everything; may be changed before a pass
+	const char *account;     // that the proxies of views proved to be; NULL = none
 	struct pd_view *view;    // made by fixture_view
 	struct pd_tx tx;
 };

@@ -134,13 +134,14 @@ static const char *account_of(const Envoy__Config__Core__V3__Node *node)
 	return NULL;
 }
 
-int pd_engine_view(struct pd_engine *e, const Envoy__Config__Core__V3__Node *node, struct pd_view **out, char *err,
-		   size_t err_len)
+int pd_engine_view(struct pd_engine *e, const Envoy__Config__Core__V3__Node *node, const char *verified_account,
+		   struct pd_view **out, char *err, size_t err_len)
 {
 	const char *tilde = strrchr(pd_or(node->id, ""), '~'), *dot = tilde ? strchr(tilde, '.') : NULL;
 	const char *ns, *account;
 	struct pd_view *v = NULL;
 
+	(void)verified_account;
 	if (!dot) {
 		snprintf(err, err_len, "invalid node id \"%.60s\"", pd_or(node->id, ""));
 		return PD_E_INVALID;

@@ -26,7 +26,7 @@ static void open_session(struct rig *r, bool delta)
 
 	envoy__config__core__v3__node__init(&node);
 	node.id = "sidecar~1.1.1.1~a.default~default.svc.cluster.local";
-	PD_ASSERT(pd_engine_view(r->engine, &node, &r->view, err, sizeof(err)) == PD_OK);
+	PD_ASSERT(pd_engine_view(r->engine, &node, "", &r->view, err, sizeof(err)) == PD_OK);
 	pd_session_init(&r->s, &r->env, r->view, delta, r);
 }
 
