@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "ca/auth_cache.h"
 #include "ca/cert.h"
 
 #define NAME_SHOWN 200 // characters of a name in a reason
@@ -51,6 +52,8 @@ static const char *read_names(const GENERAL_NAMES *names, struct pd_caller *call
 		if (!text)
 			return "the certificate has a malformed name";
 		pd_vec_push(&caller->identities, text);
+		if (name->type != GEN_URI && pd_has_prefix(text, "spiffe://")) // it would be a URI in what we sign
+			return "the certificate has a malformed name";
 		if (name->type == GEN_URI && (uris++ || pd_spiffe_parse(text, id) != PD_OK))
 			return uris > 1 ? "the certificate has more than one URI"
 					: "its URI is not the SPIFFE ID of a workload";
@@ -88,42 +91,102 @@ static void refuse(const char *label, const char *why, pd_auth_done done, void *
 	pd_auth_refuse(PD_AUTH_CERT_NAME, PD_AUTH_REFUSED, label, why, done, arg);
 }
 
-static void authenticate(void *self, const struct pd_rpc_peer *peer, pd_auth_done done, void *arg)
+struct auth_cert {
+	struct pd_trust *trust;
+	struct pd_auth_cache *cache;
+};
+
+// The caller of a certificate as text, with *id set. NULL: *label and *why tell.
+static struct pd_caller *read_pem(const char *pem, size_t n, struct pd_spiffe *id, int64_t *end_s, const char **label,
+				  const char **why)
 {
 	struct pd_certs certs = {0};
 	struct pd_buf text = {0};
+	struct pd_caller *caller = NULL;
+
+	if (pd_certs_from_pem(pem, n, &certs, &text) != PD_OK || certs.v.n != 1) {
+		*label = "malformed";
+		*why = "the certificate cannot be read";
+	} else {
+		*label = "certificate";
+		caller = read_cert(certs.v.v[0], id, why);
+		*end_s = pd_cert_not_after(certs.v.v[0]);
+	}
+	pd_certs_free(&certs);
+	pd_buf_free(&text);
+	ERR_clear_error();
+	return caller;
+}
+
+// Reading a certificate costs as much as verifying a request that came with it, and one connection makes many: what was read a
+// moment ago is remembered, for as long as the certificate is valid. (Whose trust domain is ours is asked each time.)
+static struct pd_caller *look_up(struct auth_cert *a, const char *pem, struct pd_spiffe *id, const char **label,
+				 const char **why)
+{
+	uint64_t now = pd_now_ns(), keep_ns = PD_AUTH_CERT_CACHE_MS * 1000000ull;
+	uint8_t key[PD_AUTH_KEY_BYTES];
+	struct pd_caller *caller;
+	size_t n = strlen(pem);
+	int64_t end_s, left_ns;
+
+	PD_ASSERT(EVP_Digest(pem, n, key, NULL, EVP_sha256(), NULL) == 1);
+	caller = pd_auth_cache_get(a->cache, key, now);
+	if (caller) {
+		for (size_t i = 0; i < caller->identities.n; i++)
+			if (pd_spiffe_parse(caller->identities.v[i], id) == PD_OK)
+				return caller;
+		pd_caller_free(&caller);
+	}
+	caller = read_pem(pem, n, id, &end_s, label, why);
+	if (!caller)
+		return NULL;
+	caller->namespace_ = pd_xstrdup(id->namespace_);
+	caller->service_account = pd_xstrdup(id->service_account);
+	left_ns = end_s * 1000000000 - pd_wall_ns();
+	if (left_ns > 0)
+		pd_auth_cache_put(a->cache, key, caller, now,
+				  now + ((uint64_t)left_ns < keep_ns ? (uint64_t)left_ns : keep_ns));
+	return caller;
+}
+
+static void authenticate(void *self, const struct pd_rpc_peer *peer, pd_auth_done done, void *arg)
+{
+	struct auth_cert *a = self;
+	struct pd_buf text = {0};
 	struct pd_caller *caller;
 	struct pd_spiffe id;
-	const char *why;
+	const char *label = "certificate", *why = "";
 
 	if (!peer->cert_pem) {
 		pd_auth_refuse(PD_AUTH_CERT_NAME, PD_AUTH_NONE, "none", "no client certificate", done, arg);
 		return;
 	}
-	if (pd_certs_from_pem(peer->cert_pem, strlen(peer->cert_pem), &certs, &text) != PD_OK || certs.v.n != 1) {
-		pd_certs_free(&certs);
-		pd_buf_free(&text);
-		refuse("malformed", "the certificate cannot be read", done, arg);
-		return;
-	}
-	caller = read_cert(certs.v.v[0], &id, &why);
-	pd_certs_free(&certs);
-	ERR_clear_error();
+	caller = look_up(a, peer->cert_pem, &id, &label, &why);
 	if (!caller) {
-		refuse("certificate", why, done, arg);
-	} else if (!pd_trust_accepts(self, id.trust_domain)) {
+		refuse(label, why, done, arg);
+	} else if (!pd_trust_accepts(a->trust, id.trust_domain)) {
 		pd_buf_printf(&text, "\"%.*s\" is not our trust domain", NAME_SHOWN, id.trust_domain);
 		pd_caller_free(&caller);
 		refuse("trust_domain", text.p, done, arg);
 	} else {
-		caller->namespace_ = pd_xstrdup(id.namespace_);
-		caller->service_account = pd_xstrdup(id.service_account);
 		done(caller, PD_AUTH_NONE, NULL, arg);
 	}
 	pd_buf_free(&text);
 }
 
+static void forget(void *self)
+{
+	struct auth_cert *a = self;
+
+	pd_auth_cache_free(&a->cache);
+	free(a);
+}
+
 struct pd_authenticator pd_auth_cert(struct pd_trust *trust)
 {
-	return (struct pd_authenticator){PD_AUTH_CERT_NAME, authenticate, NULL, trust};
+	struct auth_cert *a = pd_xcalloc(1, sizeof(*a));
+
+	a->trust = trust;
+	a->cache = pd_auth_cache_new(PD_AUTH_CERT_CACHE_ENTRIES);
+	return (struct pd_authenticator){PD_AUTH_CERT_NAME, authenticate, forget, a};
 }

@@ -6,6 +6,8 @@
 #include "ca/auth_trust.h"
 
 #define PD_AUTH_CERT_NAME "ClientCertificate"
+#define PD_AUTH_CERT_CACHE_MS 30000     // what was read from a certificate is remembered for so long
+#define PD_AUTH_CERT_CACHE_ENTRIES 4096 // of so many
 
 // `trust` is borrowed for the authenticator's life. As istiod has it: exactly one URI among the names, a SPIFFE ID of the form
 // of ca/spiffe.h, of our trust domain or an alias; all names become identities. Beyond that the certificate must be valid

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/x509v3.h>
 #include <cmocka.h>
@@ -33,6 +34,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	cert.free(cert.self);
 	EVP_PKEY_free(key);
 	pd_trust_free(&trust);
 	return 0;
@@ -119,6 +121,8 @@ static void test_names(void **state)
 	assert_string_equal(ask("DNS:a", -60, 600), "refused: the certificate has no URI");
 	assert_string_equal(ask(OURS ", URI:spiffe://td/ns/x/sa/y", -60, 600),
 			    "refused: the certificate has more than one URI");
+	assert_string_equal(ask(OURS ", DNS:spiffe://td/ns/x/sa/y", -60, 600),
+			    "refused: the certificate has a malformed name");
 	for (size_t i = 0; i < sizeof(not_a_workload) / sizeof(not_a_workload[0]); i++)
 		assert_string_equal(ask(not_a_workload[i], -60, 600),
 				    "refused: its URI is not the SPIFFE ID of a workload");
@@ -151,11 +155,27 @@ static void test_no_certificate(void **state)
 	free(two);
 }
 
+// What was read from a certificate is remembered, but not beyond its end, and the trust domain is asked each time.
+static void test_remembered(void **state)
+{
+	char *pem = make(OURS ",DNS:x", -60, 2);
+	struct timespec nap = {.tv_sec = 3};
+	(void)state;
+
+	for (int i = 0; i < 3; i++)
+		assert_string_equal(auth_ask(&cert, &(struct auth_ask){.cert_pem = pem}), "spiffe://td/ns/a/sa/b");
+	nanosleep(&nap, NULL);
+	assert_string_equal(auth_ask(&cert, &(struct auth_ask){.cert_pem = pem}),
+			    "refused: the certificate has expired");
+	free(pem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_accepted), cmocka_unit_test(test_trust_domains),  cmocka_unit_test(test_names),
-		cmocka_unit_test(test_times),    cmocka_unit_test(test_no_certificate),
+		cmocka_unit_test(test_accepted),       cmocka_unit_test(test_trust_domains),
+		cmocka_unit_test(test_names),          cmocka_unit_test(test_times),
+		cmocka_unit_test(test_no_certificate), cmocka_unit_test(test_remembered),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
