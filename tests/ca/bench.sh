@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # bench.sh [BUILD [--rate]]: how fast the CA signs over its real API on one core, against what openssl needs for the two operations that
-# cannot be avoided, in the same run; then (without --rate) 10,000 workloads, each on a TLS connection of its own, that start at once.
+# cannot be avoided, in the same run; then (without --rate) STORM workloads, 10,000 by default, each on a TLS connection of its own, that start at once.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 bin=$(realpath "${1:-$root/build/release}")/bin
 dir=$(mktemp -d)
-pid=
+storm=${STORM:-10000} pid=
 trap '[ -z "$pid" ] || kill -9 $pid; rm -rf "$dir"' EXIT
 cd "$dir"
 mkdir config ca
@@ -59,9 +59,9 @@ stop
 
 [ "${2:-}" != --rate ] || exit 0
 
-echo "10,000 workloads at once, a TLS connection each; all cores:"
+echo "$storm workloads at once, a TLS connection each; all cores:"
 start env
 echo "memory before: $(memory VmRSS)"
-"$bin/pilotd-ca-load" "$tls" root.pem client.pem client.key 10000 10000 10000
+"$bin/pilotd-ca-load" "$tls" root.pem client.pem client.key "$storm" "$storm" "$storm"
 echo "memory: most $(memory VmHWM), after $(sleep 15 && memory VmRSS)"
 stop
