@@ -80,7 +80,9 @@ static void serve_openid(const struct pd_http_request *r, struct pd_http_respons
 {
 	struct world *w = arg;
 	(void)r;
+	pthread_mutex_lock(&w->lock);
 	pd_buf_printf(&out->body, "{\"issuer\": \"x\", \"jwks_uri\": \"%s/keys\"}", w->base);
+	pthread_mutex_unlock(&w->lock);
 }
 
 static const struct pd_http_route routes[] = {
@@ -99,7 +101,9 @@ static void world_init(struct world *w, const char *keys, uint64_t refresh_ms, e
 	w->http = pd_http_new(&(struct pd_http_options){.name = "keys", .address = "127.0.0.1:0"});
 	pd_http_add_routes(w->http, routes, sizeof(routes) / sizeof(routes[0]), w);
 	assert_int_equal(pd_http_start(w->http, &err), PD_OK);
+	pthread_mutex_lock(&w->lock); // the server runs
 	snprintf(w->base, sizeof(w->base), "http://127.0.0.1:%u", pd_http_port(w->http));
+	pthread_mutex_unlock(&w->lock);
 	w->source = pd_jwks_source_new(&(struct pd_jwks_source_config){.cluster = "Kubernetes",
 								       .sink = &w->sink,
 								       .mode = mode,
@@ -372,7 +376,9 @@ static void test_limit(void **state)
 	apply(&w, "many", rules, PD_JWKS_DOCS_MAX);
 	apply_uri(&w, "late", uri_of(&w, "/keys")); // goes on without keys, which nobody asks for
 	wait_for(&w, "+RequestAuthentication late", 0);
+	pthread_mutex_lock(&w.lock);
 	assert_int_equal(w.asked, 0);
+	pthread_mutex_unlock(&w.lock);
 	world_free(&w);
 }
 
