@@ -21,6 +21,12 @@ struct entry {
 	UT_hash_handle hh;
 };
 
+// Whether a service account may read Secrets, as the API server says.
+struct access {
+	char *ns, *account;
+	bool allowed;
+};
+
 struct pd_control {
 	struct pd_sink sink; // first: a sink is a control
 	struct pd_engine *engine;
@@ -33,6 +39,7 @@ struct pd_control {
 	pthread_cond_t wake;
 	struct entry *entries; // in order of coming
 	struct pd_mesh *mesh;
+	PD_VEC(struct access) access;
 	uint64_t first_ns, last_ns;
 	uint64_t drained;        // how often the server told that a push is done
 	unsigned synced, others; // `others`: waiting changes that are not of endpoints
@@ -133,6 +140,14 @@ void pd_control_mesh(struct pd_control *c, struct pd_mesh *mesh)
 	pd_obj_unref(old);
 }
 
+void pd_control_access(struct pd_control *c, const char *ns, const char *account, bool allowed)
+{
+	pthread_mutex_lock(&c->lock);
+	pd_vec_push(&c->access, (struct access){pd_xstrdup(ns), pd_xstrdup(account), allowed});
+	note_locked(c, false);
+	pthread_mutex_unlock(&c->lock);
+}
+
 static void on_drained(void *arg)
 {
 	struct pd_control *c = arg;
@@ -149,6 +164,7 @@ struct batch {
 	struct pd_change *v;
 	size_t n;
 	struct pd_mesh *mesh;
+	PD_VEC(struct access) access;
 	uint64_t first_ns;
 	bool set_ready;
 };
@@ -166,6 +182,8 @@ static void take_locked(struct pd_control *c, struct batch *b, struct entry **en
 	struct entry *e, *tmp;
 
 	*b = (struct batch){.mesh = c->mesh, .first_ns = c->first_ns};
+	memcpy(&b->access, &c->access, sizeof(b->access));
+	memset(&c->access, 0, sizeof(c->access));
 	b->v = pd_xmalloc((HASH_COUNT(c->entries) + 1) * sizeof(*b->v));
 	HASH_ITER(hh, c->entries, e, tmp)
 	b->v[b->n++] = (struct pd_change){e->key, e->next};
@@ -174,7 +192,7 @@ static void take_locked(struct pd_control *c, struct batch *b, struct entry **en
 	c->mesh = NULL;
 	c->first_ns = c->last_ns = 0;
 	c->others = 0;
-	c->stats.batches += b->n || b->mesh;
+	c->stats.batches += b->n || b->mesh || b->access.n;
 	b->set_ready = !c->ready && c->synced >= c->config.sources;
 	c->ready |= b->set_ready;
 }
@@ -189,6 +207,14 @@ static void apply(struct pd_control *c, struct batch *b, struct entry *entries)
 		changed += pd_engine_set_mesh(c->engine, b->mesh);
 	if (b->n)
 		changed += pd_engine_apply(c->engine, b->v, b->n, b->first_ns);
+	for (size_t i = 0; i < b->access.n; i++) {
+		struct access *a = &b->access.v[i];
+
+		changed += pd_engine_set_access(c->engine, a->ns, a->account, a->allowed);
+		free(a->ns);
+		free(a->account);
+	}
+	pd_vec_free(&b->access);
 	if (b->set_ready) {
 		pd_engine_set_ready(c->engine);
 		pd_info("config", "ready to serve");
@@ -225,11 +251,11 @@ static uint64_t due_locked(struct pd_control *c, bool pushing)
 				.last_ns = c->last_ns,
 				.pushing = pushing,
 				.more = c->more || !all_in,
-				.endpoints_only = !c->others && !c->mesh};
+				.endpoints_only = !c->others && !c->mesh && !c->access.n};
 
 	if (!c->ready && all_in)
 		return 0;
-	if (!c->entries && !c->mesh)
+	if (!c->entries && !c->mesh && !c->access.n)
 		return UINT64_MAX;
 	if (HASH_COUNT(c->entries) >= PD_CONTROL_BATCH_MAX)
 		return 0;
@@ -322,6 +348,11 @@ void pd_control_free(struct pd_control **cp)
 		entry_free(e);
 	}
 	pd_obj_unref(c->mesh);
+	for (size_t i = 0; i < c->access.n; i++) {
+		free(c->access.v[i].ns);
+		free(c->access.v[i].account);
+	}
+	pd_vec_free(&c->access);
 	pthread_mutex_destroy(&c->lock);
 	pthread_cond_destroy(&c->wake);
 	free(c);

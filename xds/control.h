@@ -44,6 +44,8 @@ struct pd_control *pd_control_new(struct pd_engine *, struct pd_xds *x, const st
 struct pd_sink *pd_control_sink(struct pd_control *);
 // A new mesh configuration; takes the reference. Any thread.
 void pd_control_mesh(struct pd_control *, struct pd_mesh *);
+// The answer to a question of pd_engine_ask_access. Any thread.
+void pd_control_access(struct pd_control *, const char *ns, const char *account, bool allowed);
 void pd_control_start(struct pd_control *);
 // Sources must be stopped first. What still waits is dropped.
 void pd_control_free(struct pd_control **);

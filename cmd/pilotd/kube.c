@@ -4,9 +4,12 @@
 
 #include "base/log.h"
 #include "cmd/pilotd/debug.h"
+#include "discovery/engine.h"
+#include "k8s/access_review.h"
 #include "k8s/client.h"
 #include "k8s/config.h"
 #include "k8s/source.h"
+#include "xds/control.h"
 
 #define MESH_CONFIG_MAP "istio"
 
@@ -41,6 +44,31 @@ void kube_select(struct kube *k, const struct pd_mesh *mesh)
 		pd_k8s_source_select(k->source, mesh->config->discovery_selectors, mesh->config->n_discovery_selectors);
 }
 
+// ---- who may read Secrets --------------------------------------------------------------------------------------------------
+
+static void ask(void *arg, const char *ns, const char *account)
+{
+	struct kube *k = arg;
+	pd_k8s_review_access(k->access, ns, account);
+}
+
+static void answered(void *arg, const char *ns, const char *account, bool allowed)
+{
+	struct kube *k = arg;
+	pthread_mutex_lock(&k->access_lock);
+	if (k->control)
+		pd_control_access(k->control, ns, account, allowed);
+	pthread_mutex_unlock(&k->access_lock);
+}
+
+void kube_ask_access(struct kube *k, struct pd_engine *engine, struct pd_control *control)
+{
+	pthread_mutex_init(&k->access_lock, NULL);
+	k->control = control;
+	k->access = pd_k8s_access_reviewer_new(k->client, answered, k);
+	pd_engine_ask_access(engine, ask, k);
+}
+
 // ---- start and stop ------------------------------------------------------------------------------------------------------
 
 int kube_connect(struct kube *k, const struct options *o, struct pd_buf *err)
@@ -61,6 +89,8 @@ int kube_connect(struct kube *k, const struct options *o, struct pd_buf *err)
 int kube_start(struct kube *k, const struct options *o, struct pd_sink *sink, struct pd_issues *issues,
 	       struct pd_mesh_input *mesh, struct pd_buf *err)
 {
+	// Certificates of gateways.
+	static const enum pd_kind more[] = {PD_KIND_SECRET, PD_KIND_CONFIG_MAP};
 	int rc;
 	k->mesh = mesh;
 	k->map = pd_xasprintf("configmap %s/%s", o->settings.system_ns, MESH_CONFIG_MAP);
@@ -68,6 +98,8 @@ int kube_start(struct kube *k, const struct options *o, struct pd_sink *sink, st
 						 .cluster = o->settings.cluster,
 						 .sink = sink,
 						 .issues = issues,
+						 .more = more,
+						 .n_more = sizeof(more) / sizeof(more[0]),
 						 .mesh_namespace = o->settings.system_ns,
 						 .mesh_name = MESH_CONFIG_MAP,
 						 .mesh = on_mesh,
@@ -83,6 +115,11 @@ int kube_start(struct kube *k, const struct options *o, struct pd_sink *sink, st
 void kube_stop(struct kube *k)
 {
 	pd_k8s_source_stop(&k->source, false);
+	if (k->access) {
+		pthread_mutex_lock(&k->access_lock);
+		k->control = NULL; // it goes before the client does
+		pthread_mutex_unlock(&k->access_lock);
+	}
 	free(k->map);
 	k->map = NULL;
 }
@@ -90,6 +127,9 @@ void kube_stop(struct kube *k)
 void kube_disconnect(struct kube *k)
 {
 	pd_k8s_client_free(&k->client);
+	if (k->access)
+		pthread_mutex_destroy(&k->access_lock);
+	pd_k8s_access_reviewer_free(&k->access);
 }
 
 // ---- debug ---------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #ifndef CMD_PILOTD_KUBE_H
 #define CMD_PILOTD_KUBE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/http.h"
@@ -10,6 +11,9 @@
 #include "config/mesh.h"
 #include "config/source.h"
 
+struct pd_control;
+struct pd_engine;
+struct pd_k8s_access_reviewer;
 struct pd_k8s_client;
 struct pd_k8s_source;
 
@@ -17,10 +21,13 @@ struct pd_k8s_source;
 struct kube {
 	struct pd_k8s_client *client;
 	struct pd_k8s_source *source;
-	struct pd_mesh_input *mesh; // borrowed
-	bool told;                  // the ConfigMap was read once; the loop's
-	char *map;                  // "configmap istio-system/istio"
-	atomic_bool running;        // what is above may be looked at by other threads
+	struct pd_k8s_access_reviewer *access;
+	pthread_mutex_t access_lock; // guards
+	struct pd_control *control;  // borrowed; where answers about access go; NULL: nowhere any more
+	struct pd_mesh_input *mesh;  // borrowed
+	bool told;                   // the ConfigMap was read once; the loop's
+	char *map;                   // "configmap istio-system/istio"
+	atomic_bool running;         // what is above may be looked at by other threads
 };
 
 // Whether the API server is a source: it is asked for by a flag, or nothing else is.
@@ -32,6 +39,8 @@ int kube_start(struct kube *k, const struct options *o, struct pd_sink *sink, st
 	       struct pd_mesh_input *mesh, struct pd_buf *err);
 // The namespaces that a new mesh configuration selects. Any thread; nothing if Kubernetes is not used.
 void kube_select(struct kube *k, const struct pd_mesh *mesh);
+// From now on the API server is asked which service accounts may read Secrets. After kube_connect, before proxies come.
+void kube_ask_access(struct kube *k, struct pd_engine *, struct pd_control *);
 // The source ends: before the sink and the mesh input go.
 void kube_stop(struct kube *k);
 // The client goes.

@@ -276,6 +276,8 @@ static int start(struct daemon *d, struct pd_buf *err)
 	rc = start_mesh(d, err);
 	if (rc == PD_OK && kube_wanted(&d->options))
 		rc = kube_connect(&d->kube, &d->options, err);
+	if (rc == PD_OK && kube_wanted(&d->options))
+		kube_ask_access(&d->kube, d->engine, d->control);
 	if (rc == PD_OK)
 		rc = start_identity(d, err);
 	if (rc != PD_OK)

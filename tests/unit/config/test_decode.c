@@ -185,7 +185,7 @@ static void test_secrets_stay_secret(void **state)
 		assert_true(i == 0 || pd_issues_count(issues) > 0);
 	}
 	assert_string_equal(
-		decode("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: aGk=}\nstringData: {b: hi}\n"),
+		decode("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {tls.crt: aGk=, other: aGk=}\nstringData: {tls.key: hi}\n"),
 		"");
 	assert_int_equal(((const K8s__Secret *)text.items.v[0].object->spec)->n_data, 2);
 }

@@ -411,7 +411,7 @@ static void test_secret_string_data(void **state)
 	K8s__Secret *s = PB_NEW(&a, K8s__Secret, k8s__secret);
 	struct pd_key k = key_of(PD_KIND_SECRET, "a", "s");
 	struct pd_object *o;
-	static const char *const keys[] = {"old", "both"};
+	static const char *const keys[] = {"ca.crt", "cert"};
 
 	(void)state;
 	s->metadata = make_meta(&a, "a", "s", 0);
@@ -424,7 +424,7 @@ static void test_secret_string_data(void **state)
 		e->has_value = 1;
 		e->value = (ProtobufCBinaryData){1, (uint8_t *)pd_arena_strdup(&a, "d")};
 		PB_PUSH(&a, s, data, e);
-		t->key = pd_arena_strdup(&a, i ? "both" : "new");
+		t->key = pd_arena_strdup(&a, i ? "cert" : "key");
 		t->value = pd_arena_strdup(&a, "text");
 		PB_PUSH(&a, s, stringdata, t);
 	}
@@ -434,7 +434,33 @@ static void test_secret_string_data(void **state)
 	assert_int_equal(s->n_data, 3);
 	assert_int_equal(s->n_stringdata, 0);
 	for (size_t i = 0; i < 3; i++)
-		assert_int_equal(s->data[i]->value.len, pd_streq(s->data[i]->key, "old") ? 1 : 4);
+		assert_int_equal(s->data[i]->value.len, pd_streq(s->data[i]->key, "ca.crt") ? 1 : 4);
+	pd_obj_unref(o);
+}
+
+// Nothing but certificates is kept of Secrets and ConfigMaps.
+static void test_other_peoples_data(void **state)
+{
+	struct pd_arena a = {0};
+	K8s__ConfigMap *m = PB_NEW(&a, K8s__ConfigMap, k8s__config_map);
+	struct pd_key k = key_of(PD_KIND_CONFIG_MAP, "a", "m");
+	struct pd_object *o;
+	static const char *const keys[] = {"game.properties", "ca.crt", "ca.crt2"};
+
+	(void)state;
+	m->metadata = make_meta(&a, "a", "m", 0);
+	for (size_t i = 0; i < 3; i++) {
+		K8s__ConfigMap__DataEntry *e = PB_NEW(&a, K8s__ConfigMap__DataEntry, k8s__config_map__data_entry);
+
+		e->key = pd_arena_strdup(&a, keys[i]);
+		e->value = pd_arena_strdup(&a, "text");
+		PB_PUSH(&a, m, data, e);
+	}
+	o = pd_object_build(&k, m->metadata, &m->base, NULL, "x:1");
+	pd_arena_free(&a);
+	m = (K8s__ConfigMap *)o->spec;
+	assert_int_equal(m->n_data, 1);
+	assert_string_equal(m->data[0]->key, "ca.crt");
 	pd_obj_unref(o);
 }
 
@@ -527,6 +553,7 @@ int main(void)
 		cmocka_unit_test(test_odd_fields),
 		cmocka_unit_test(test_metadata_again),
 		cmocka_unit_test(test_secret_string_data),
+		cmocka_unit_test(test_other_peoples_data),
 		cmocka_unit_test(test_compact_equal),
 		cmocka_unit_test(test_object_key),
 		cmocka_unit_test(test_far_times),

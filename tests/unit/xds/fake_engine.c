@@ -314,6 +314,12 @@ size_t pd_engine_apply(struct pd_engine *e, struct pd_change *changes, size_t n,
 	return n;
 }
 
+size_t pd_engine_set_access(struct pd_engine *e, const char *ns, const char *account, bool allowed)
+{
+	(void)e, (void)ns, (void)account, (void)allowed;
+	return 1;
+}
+
 size_t pd_engine_set_mesh(struct pd_engine *e, struct pd_mesh *mesh)
 {
 	pd_obj_unref(mesh);

@@ -31,7 +31,7 @@ static struct pd_object *object(void)
 {
 	struct pd_object *o = pd_xcalloc(1, sizeof(*o));
 
-	pd_obj_init(&o->obj, release);
+	pd_obj_init(&o->item.obj, release);
 	live++;
 	return o;
 }
