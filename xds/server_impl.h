@@ -91,7 +91,7 @@ struct pd_stream {
 	struct pd_knock *knock; // credentials that are not judged yet
 	bool authenticated;
 	PD_VEC(struct pd_xds_identity) identities; // owned; gone once the Node was compared with them
-	char *identity, *account;                  // the one that matches the Node, and its service account; NULL = none
+	char *identity, *account; // the one that matches the Node, and its service account; NULL = none
 
 	// Of whoever claimed the stream.
 	struct pd_session session;

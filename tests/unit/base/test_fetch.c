@@ -92,10 +92,8 @@ static void redirect(const struct pd_http_request *r, struct pd_http_response *o
 }
 
 static const struct pd_http_route routes[] = {
-	{.path = "/doc", .handler = doc},
-	{.path = "/large", .handler = large},
-	{.path = "/fail/", .handler = failing},
-	{.path = "/redirect", .handler = redirect},
+	{.path = "/doc", .handler = doc},         {.path = "/large", .handler = large},
+	{.path = "/fail/", .handler = failing},   {.path = "/redirect", .handler = redirect},
 	{.path = "/circle", .handler = redirect},
 };
 
