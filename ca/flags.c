@@ -8,7 +8,7 @@ struct pd_ca_settings pd_ca_settings;
 // clang-format off
 const struct pd_flag pd_ca_flags[] = {
 	{.name = "caDir", .type = PD_FLAG_STRING, .target = &pd_ca_settings.ca_dir, .def = "",
-	 .help = "Folder for the key of the self-signed CA where there is no Kubernetes; empty: it is forgotten at the end"},
+	 .help = "Folder for the key of the self-signed CA; empty: the secret istio-ca-secret, or nowhere without Kubernetes"},
 	{.name = "tlsCertFile", .type = PD_FLAG_STRING, .target = &pd_ca_settings.cert_file, .def = "",
 	 .help = "Certificate chain of the TLS port; empty: our CA signs one"},
 	{.name = "tlsKeyFile", .type = PD_FLAG_STRING, .target = &pd_ca_settings.key_file, .def = "", .help = "Its private key"},

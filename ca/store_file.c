@@ -9,6 +9,7 @@
 
 #include "api/codec.h"
 #include "api/pb.h"
+#include "api/secret_text.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "ca/store.h"
@@ -20,33 +21,6 @@ struct file_store {
 };
 
 // ---- reading ---------------------------------------------------------------------------------------------------------------
-
-static int decode(const char *text, size_t len, struct pd_secret *out, struct pd_buf *why)
-{
-	struct pd_arena a = {.secret = true};
-	struct pd_codec codec = {.arena = &a, .policy = PD_CODEC_LENIENT};
-	K8s__Secret *s;
-	void *msg;
-	int rc = pd_codec_decode_text(&codec, text, len, &k8s__secret__descriptor, &msg);
-
-	if (rc != PD_OK) {
-		// Not the codec's errors: they quote what they found.
-		pd_buf_adds(why, "it is not a Secret in JSON");
-		rc = PD_E_PARSE;
-	} else if ((s = msg)->n_data > PD_SECRET_ENTRIES_MAX) {
-		pd_buf_printf(why, "it has more than %d entries", PD_SECRET_ENTRIES_MAX);
-		rc = PD_E_PARSE;
-	} else {
-		for (size_t i = 0; i < s->n_data; i++) {
-			ProtobufCBinaryData v = s->data[i]->value;
-			pd_vec_push(&out->entries,
-				    (struct pd_secret_entry){pd_xstrdup(s->data[i]->key),
-							     pd_xstrndup((const char *)v.data, v.len), v.len});
-		}
-	}
-	pd_arena_free(&a);
-	return rc;
-}
 
 // What is in the file now. PD_E_NOTFOUND.
 static int read_text(const char *path, char **text, size_t *len, struct pd_buf *why)
@@ -82,9 +56,11 @@ static int load(void *self, struct pd_secret *out, struct pd_buf *why)
 
 	if (rc != PD_OK)
 		return rc;
-	rc = decode(text, len, out, why);
-	if (rc == PD_OK)
+	rc = pd_secret_decode(text, len, out, why);
+	if (rc == PD_OK) {
+		free(out->version);
 		out->version = version_of(text, len);
+	}
 	pd_free_secret(text, len);
 	return rc;
 }

@@ -1,4 +1,4 @@
-// Writes that more than one part of pilotd needs: ConfigMaps, Events, TokenReviews.
+// Writes that more than one part of pilotd needs: ConfigMaps and Events.
 #ifndef K8S_WRITE_OBJECTS_H
 #define K8S_WRITE_OBJECTS_H
 
@@ -6,7 +6,6 @@
 
 #define PD_K8S_CONFIG_MAP_KEYS_MAX 32 // of pd_k8s_put_config_map (asserted)
 #define PD_K8S_EVENT_MESSAGE_MAX 1024 // bytes of an event's message, as the API server allows; the rest is cut
-#define PD_K8S_REVIEW_GROUPS_MAX 64   // groups of a reviewed user; further ones are left out
 
 // ---- ConfigMaps
 
@@ -34,23 +33,5 @@ struct pd_k8s_event {
 };
 // Tells the object's readers. One that fails is only logged. Any thread; strings are copied. PD_E_CLOSED as for pd_k8s_write.
 int pd_k8s_send_event(struct pd_k8s_writer *, const struct pd_k8s_event *) PD_MUST_CHECK;
-
-// ---- TokenReviews
-
-// Whom a bearer token belongs to. Strings live in `arena` (pd_arena_free).
-struct pd_k8s_token_review {
-	struct pd_arena arena;
-	bool authenticated;
-	const char *username; // "system:serviceaccount:NAMESPACE:ACCOUNT"; "" = none
-	const char *uid;
-	const char *const *groups; // NULL at the end
-	const char *error;         // why not; "" = none
-};
-// Asks the API server and waits for the answer. `audiences` NULL-terminated; NULL: the API server's own. Not on the loop.
-// PD_OK: the server answered, see out->authenticated. Otherwise *out is all-zero and *err tells why: the codes of a call.
-int pd_k8s_review_token(struct pd_k8s_writer *, const char *token, const char *const *audiences,
-			struct pd_k8s_token_review *out, struct pd_buf *err) PD_MUST_CHECK;
-// From the JSON of a TokenReview. PD_E_PARSE: it is none.
-int pd_k8s_token_review_decode(const char *json, size_t len, struct pd_k8s_token_review *out) PD_MUST_CHECK;
 
 #endif

@@ -6,9 +6,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ca/flags.h"
+#include "k8s/secret_store.h"
 
 #define SECOND_NS 1000000000ll
 #define CA_FILE "istio-ca-secret.json"
+#define CA_SECRET "istio-ca-secret"
+#define CA_SECRET_TYPE "istio.io/ca-root"
 
 static int64_t now_s(void)
 {
@@ -17,13 +20,18 @@ static int64_t now_s(void)
 
 // ---- which CA --------------------------------------------------------------------------------------------------------------
 
-static void open_store(struct identity *id, const struct pd_ca_settings *s)
+static void open_store(struct identity *id, const struct identity_options *o)
 {
+	const struct pd_ca_settings *s = &pd_ca_settings;
+
 	if (*s->ca_dir) {
 		char *path = pd_xasprintf("%s/" CA_FILE, s->ca_dir);
 		pd_file_store_init(&id->store, path);
 		id->free_store = pd_file_store_free;
 		free(path);
+	} else if (o->kubernetes) {
+		pd_k8s_secret_store_init(&id->store, o->kubernetes, o->system_ns, CA_SECRET, CA_SECRET_TYPE);
+		id->free_store = pd_k8s_secret_store_free;
 	} else {
 		pd_warn("ca", "the CA's key is kept in memory: after a restart nobody trusts it (--caDir)");
 		pd_memory_store_init(&id->store);
@@ -31,13 +39,13 @@ static void open_store(struct identity *id, const struct pd_ca_settings *s)
 	}
 }
 
-static int open_selfsigned(struct identity *id, const struct pd_mesh *mesh, struct pd_buf *err)
+static int open_selfsigned(struct identity *id, const struct identity_options *o, struct pd_buf *err)
 {
 	const struct pd_ca_settings *s = &pd_ca_settings;
 	struct pd_selfsigned_config c = {
 		.store = &id->store,
 		.authority = id->authority,
-		.organization = mesh->trust_domain,
+		.organization = o->mesh->trust_domain,
 		.rsa_bits = (unsigned)s->rsa_bits,
 		.ca_ttl_s = s->ca_ttl / SECOND_NS,
 		.leaf_ttl_s = s->default_ttl / SECOND_NS,
@@ -48,7 +56,7 @@ static int open_selfsigned(struct identity *id, const struct pd_mesh *mesh, stru
 	struct pd_buf why = {0};
 	int rc;
 
-	open_store(id, s);
+	open_store(id, o);
 	rc = pd_selfsigned_open(&c, now_s(), &id->selfsigned, &why);
 	if (rc == PD_OK)
 		pd_selfsigned_start(id->selfsigned);
@@ -59,7 +67,7 @@ static int open_selfsigned(struct identity *id, const struct pd_mesh *mesh, stru
 }
 
 // Plugged-in certificates if there are any; a set that is not complete or not good is an error, not a reason to sign ourselves.
-static int open_ca(struct identity *id, const struct pd_mesh *mesh, struct pd_buf *err)
+static int open_ca(struct identity *id, const struct identity_options *o, struct pd_buf *err)
 {
 	const struct pd_ca_settings *s = &pd_ca_settings;
 	struct pd_cacerts_config c = {s->root_ca_dir, id->authority, s->multi_root};
@@ -71,7 +79,7 @@ static int open_ca(struct identity *id, const struct pd_mesh *mesh, struct pd_bu
 	else if (rc != PD_E_NOTFOUND)
 		pd_buf_printf(err, "plugged-in CA: %s", why.p);
 	pd_buf_free(&why);
-	return rc == PD_E_NOTFOUND ? open_selfsigned(id, mesh, err) : rc;
+	return rc == PD_E_NOTFOUND ? open_selfsigned(id, o, err) : rc;
 }
 
 // ---- TLS port --------------------------------------------------------------------------------------------------------------
@@ -179,7 +187,7 @@ int identity_start(struct identity *id, struct pd_xds *xds, const struct identit
 	identity_mesh(id, o->mesh);
 	pd_ca_register_metrics(id->authority);
 	if (s->enabled || (*o->secure_grpc_addr && !files))
-		rc = open_ca(id, o->mesh, err);
+		rc = open_ca(id, o, err);
 	if (rc == PD_OK && s->enabled)
 		rc = start_service(id, xds, o->auth, err);
 	if (rc == PD_OK && *o->secure_grpc_addr)
@@ -205,12 +213,17 @@ void identity_mesh(struct identity *id, const struct pd_mesh *mesh)
 	pd_buf_free(&why);
 }
 
+void identity_settle(struct identity *id)
+{
+	pd_cacerts_close(&id->cacerts);
+	pd_selfsigned_close(&id->selfsigned);
+}
+
 void identity_stop(struct identity *id)
 {
 	pd_ca_service_free(&id->service);
 	pd_tls_free(&id->tls);
-	pd_cacerts_close(&id->cacerts);
-	pd_selfsigned_close(&id->selfsigned);
+	identity_settle(id);
 	if (id->free_store)
 		id->free_store(&id->store);
 	pd_authority_free(&id->authority);

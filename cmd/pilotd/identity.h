@@ -10,6 +10,8 @@
 #include "config/mesh.h"
 #include "xds/server.h"
 
+struct pd_k8s_client;
+
 // All-zero is none.
 struct identity {
 	struct pd_authority *authority;
@@ -27,6 +29,8 @@ struct identity_options {
 	const char *system_ns;            // own namespace
 	const struct pd_mesh *mesh;       // of the start; borrowed during the call
 	const struct pd_auth_chain *auth; // who may ask; borrowed until identity_stop
+	// Where the CA's key is kept unless a folder is named for it (--caDir); borrowed until identity_settle; NULL = not there
+	struct pd_k8s_client *kubernetes;
 };
 // Before grpc is used: what applies to the whole process. PD_E_INVALID with a reason.
 int identity_limit_tls(struct pd_buf *err) PD_MUST_CHECK;
@@ -35,6 +39,8 @@ int identity_start(struct identity *, struct pd_xds *xds, const struct identity_
 	PD_MUST_CHECK;
 // The mesh configuration changed: its further trust anchors.
 void identity_mesh(struct identity *, const struct pd_mesh *);
+// The CA signs as it does now and changes no more: Kubernetes is about to go.
+void identity_settle(struct identity *);
 // The xDS server is gone.
 void identity_stop(struct identity *);
 

@@ -221,6 +221,7 @@ static int start_identity(struct daemon *d, struct pd_buf *err)
 		.secure_grpc_addr = d->options.secure_grpc_addr,
 		.system_ns = d->options.settings.system_ns,
 		.auth = &d->authn.chain,
+		.kubernetes = d->kube.client,
 	};
 	struct authn_options who = {.cluster = d->options.settings.cluster, .kubernetes = d->kube.client};
 	struct pd_mesh *defaults;
@@ -308,6 +309,7 @@ static void stop(struct daemon *d)
 	pd_mesh_input_free(&d->mesh);
 	pd_control_free(&d->control);
 	pd_xds_free(&d->xds);
+	identity_settle(&d->identity);
 	kube_disconnect(&d->kube);
 	identity_stop(&d->identity);
 	authn_stop(&d->authn);

@@ -326,7 +326,7 @@ static void test_end_of_the_writer(void **state)
 	assert_int_equal(rig_count(&r->log, "closed 0 the writer is shutting down;"), 2);
 }
 
-// ---- events and reviews
+// ---- events
 
 static void test_event(void **state)
 {
@@ -351,41 +351,6 @@ static void test_event(void **state)
 	free(json);
 }
 
-static void test_review(void **state)
-{
-	static const char yes[] = "{\"kind\":\"TokenReview\",\"status\":{\"authenticated\":true,\"user\":{\"username\":"
-				  "\"system:serviceaccount:ns:a\",\"uid\":\"u\",\"groups\":[\"g\",\"h\"]}}}";
-	static const char no[] = "{\"kind\":\"TokenReview\",\"status\":{\"error\":\"expired\"}}";
-	static const char *const audiences[] = {"istio-ca", "x", NULL};
-	struct rig *r = *state;
-	struct pd_k8s_token_review review;
-	struct pd_buf err = {0};
-	char *json;
-
-	assert_int_equal(pd_k8s_token_review_decode(yes, sizeof(yes) - 1, &review), PD_OK);
-	assert_true(review.authenticated);
-	assert_string_equal(review.username, "system:serviceaccount:ns:a");
-	assert_string_equal(review.groups[1], "h");
-	assert_null(review.groups[2]);
-	pd_arena_free(&review.arena);
-	assert_int_equal(pd_k8s_token_review_decode(no, sizeof(no) - 1, &review), PD_OK);
-	assert_false(review.authenticated);
-	assert_string_equal(review.error, "expired");
-	pd_arena_free(&review.arena);
-	assert_int_equal(pd_k8s_token_review_decode("{}", 2, &review), PD_E_PARSE);
-
-	assert_int_equal(pd_k8s_review_token(r->writer, "t\"", audiences, &review, &err), PD_OK);
-	assert_false(review.authenticated);
-	pd_arena_free(&review.arena);
-	json = os_get(r->server, "/apis/authentication.k8s.io/v1/tokenreviews/generated");
-	assert_non_null(strstr(json, "\"spec\":{\"token\":\"t\\\"\",\"audiences\":[\"istio-ca\",\"x\"]}"));
-	free(json);
-	os_fault(r->server, 403);
-	assert_int_equal(pd_k8s_review_token(r->writer, "t", NULL, &review, &err), PD_E_DENIED);
-	assert_string_equal(err.p, "injected");
-	pd_buf_free(&err);
-}
-
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -400,7 +365,6 @@ int main(void)
 		TEST(test_queue_is_limited),
 		TEST(test_end_of_the_writer),
 		TEST(test_event),
-		TEST(test_review),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
