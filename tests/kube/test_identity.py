@@ -1,5 +1,5 @@
 """Tokens of service accounts, reviewed by a real API server: certificates and streams for those whose token is meant for us."""
-import os, socket, subprocess, sys, tempfile, unittest, urllib.request
+import json, os, socket, subprocess, sys, tempfile, unittest, urllib.request
 
 import mesh as m
 from cluster import KUBE, Cluster
@@ -30,22 +30,32 @@ class Identity(unittest.TestCase):
         cls.cluster.write_kubeconfig(config, cls.cluster.token("istio-system", "istiod"))
         cls.tls, http = free_port(), free_port()
         cls.log = os.path.join(cls.folder, "pilotd.log")
-        os.mkdir(os.path.join(cls.folder, "ca"))
-        with open(cls.log, "w") as log:
-            cls.pilotd = subprocess.Popen(
-                ["pilotd", "discovery", "--kubeconfig", config, "--grpcAddr=", "--monitoringAddr=", "--httpAddr", f"127.0.0.1:{http}",
-                 "--secureGRPCAddr", f"127.0.0.1:{cls.tls}", "--caDir", os.path.join(cls.folder, "ca"), "--shutdownDuration", "1s"],
-                stdout=log, stderr=log, cwd=cls.folder)
+        cls.command = [
+            "pilotd", "discovery", "--kubeconfig", config, "--grpcAddr=", "--monitoringAddr=", "--httpAddr", f"127.0.0.1:{http}",
+            "--secureGRPCAddr", f"127.0.0.1:{cls.tls}", "--shutdownDuration", "1s"]
+        cls.ready = f"http://127.0.0.1:{http}/ready"
+        cls.start()
         cls.addClassCleanup(cls.stop)
-        m.eventually(lambda: urllib.request.urlopen(f"http://127.0.0.1:{http}/ready", timeout=5).status == 200, why="readiness")
+
+    @classmethod
+    def start(cls):
+        with open(cls.log, "a") as log:
+            cls.pilotd = subprocess.Popen(cls.command, stdout=log, stderr=log, cwd=cls.folder)
+        m.eventually(lambda: urllib.request.urlopen(cls.ready, timeout=5).status == 200, why="readiness")
 
     @classmethod
     def stop(cls):
         cls.pilotd.terminate()
         cls.pilotd.wait(20)
 
+    def secret(self):
+        return self.cluster.kubectl("get", "secret", "istio-ca-secret", "-n", "istio-system", "-o", "json")
+
     def caller(self, token):
-        return Caller(f"127.0.0.1:{self.tls}", os.path.join(self.folder, "ca", "istio-ca-secret.json"), token)
+        ca = os.path.join(self.folder, "istio-ca-secret.json")
+        with open(ca, "w") as f:
+            f.write(self.secret())
+        return Caller(f"127.0.0.1:{self.tls}", ca, token)
 
     def token(self, *args):
         return self.cluster.token("shop", "cart", *args)
@@ -60,6 +70,17 @@ class Identity(unittest.TestCase):
         self.assertEqual(names(cart.certificate()[0]), ["spiffe://cluster.local/ns/shop/sa/cart"])
         self.assertEqual(cart.stream("istio-system"), "PERMISSION_DENIED: authorization failed: no identities "
                          "([spiffe://cluster.local/ns/shop/sa/cart]) matched istio-system/")
+
+    def test_key_outlives_pilotd(self):
+        """The CA is what it was after a restart, and its Secret is what istiod's is."""
+        before = json.loads(self.secret())
+        self.stop()
+        self.start()
+        self.assertEqual(json.loads(self.secret())["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"])
+        self.assertEqual(before["type"], "istio.io/ca-root")
+        self.assertLessEqual({"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "key.pem", "root-cert.pem"}, set(before["data"]))
+        self.assertEqual(self.caller(self.token("--audience", "istio-ca")).stream("shop", "cart"), "OK")
+        self.assertNotIn("PRIVATE KEY", self.logged())
 
     def test_token_for_others(self):
         token = self.token("--audience", "vault")
