@@ -252,11 +252,12 @@ static void merge_string_data(K8s__Secret *s, struct pd_arena *a)
 	s->n_stringdata = 0;
 }
 
-// Certificates are all that is read of Secrets and ConfigMaps: other people's data is none of our memory's business.
-static bool is_certificate_key(const char *key)
+// Certificates, and the mesh configuration, are all that is read of Secrets and ConfigMaps: other people's data is none of our
+// memory's business.
+static bool is_read(const char *key)
 {
-	static const char *const keys[] = {"ca.crl", "ca.crt",  "cacert",          "cert",   "crl",
-					   "key",    "tls.crt", "tls.ocsp-staple", "tls.key"};
+	static const char *const keys[] = {"ca.crl",       "ca.crt",  "cacert",          "cert",   "crl", "key", "mesh",
+					   "meshNetworks", "tls.crt", "tls.ocsp-staple", "tls.key"};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (pd_streq(key, keys[i]))
@@ -269,7 +270,7 @@ static void trim_secret(K8s__Secret *s)
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->n_data; i++)
-		if (is_certificate_key(s->data[i]->key))
+		if (is_read(s->data[i]->key))
 			s->data[n++] = s->data[i];
 	s->n_data = n;
 }
@@ -279,7 +280,7 @@ static void trim_config_map(K8s__ConfigMap *m)
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->n_data; i++)
-		if (is_certificate_key(m->data[i]->key))
+		if (is_read(m->data[i]->key))
 			m->data[n++] = m->data[i];
 	m->n_data = n;
 	m->n_binarydata = 0;

@@ -201,6 +201,7 @@ static uint32_t lcm(uint32_t a, uint32_t b)
 {
 	uint32_t x = a, y = b;
 
+	PD_ASSERT(a && b);
 	while (y) {
 		uint32_t rest = x % y;
 

@@ -142,7 +142,7 @@ class World:
             with open(self.path("root.pem.new"), "wb") as root:
                 root.write(pem)
             os.rename(self.path("root.pem.new"), self.path("root.pem"))
-        return openssl("x509", "-noout", "-serial", data=pem).decode().strip().split("=")[1].lower()
+        return openssl("x509", "-noout", "-serial", data=pem).decode().strip().split("=")[1].lower().zfill(32)
 
     def path(self, name):
         return os.path.join(self.dir, name)
