@@ -52,6 +52,8 @@ const struct pd_flag pd_ca_env[] = {
 	 .help = "Outside of a cluster: the issuer of its tokens, which are then verified with its published keys"},
 	{.name = "JWT_RULE", .type = PD_FLAG_STRING, .target = &pd_ca_settings.jwt_rule, .def = "",
 	 .help = "An OIDC provider whose tokens count, JSON: issuer, jwks_uri, audiences"},
+	{.name = "PILOT_CA_CERT_CONFIGMAP", .type = PD_FLAG_STRING, .target = &pd_ca_settings.root_config_map, .def = "istio-ca-root-cert",
+	 .help = "ConfigMap with the root certificates, in each namespace"},
 	{.name = "TRUSTED_GATEWAY_CIDR", .type = PD_FLAG_STRING, .target = &pd_ca_settings.gateway_cidrs, .def = "",
 	 .help = "Address ranges of gateways whose x-forwarded-client-cert counts"},
 	{.name = "REVISION", .type = PD_FLAG_STRING, .target = &pd_ca_settings.revision, .def = "", .help = "Name of this revision"},

@@ -23,8 +23,9 @@ struct pd_ca_settings {
 	const char *revision;
 	struct pd_flag_list token_audiences; // that tokens must be for
 	const char *jwt_rule;                // of an OIDC provider; "" = none
-	const char *token_issuer;  // whose tokens are verified with its published keys, outside of a cluster; "" = none
-	const char *gateway_cidrs; // whose x-forwarded-client-cert counts
+	const char *token_issuer; // whose tokens are verified with its published keys, outside of a cluster; "" = none
+	const char *root_config_map; // in which each namespace of Kubernetes has the roots
+	const char *gateway_cidrs;   // whose x-forwarded-client-cert counts
 };
 extern struct pd_ca_settings pd_ca_settings;
 

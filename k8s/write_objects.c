@@ -150,7 +150,7 @@ static void add_message(struct pd_buf *b, const char *message)
 	pd_buf_json_n(b, message, n);
 }
 
-int pd_k8s_send_event(struct pd_k8s_writer *w, const struct pd_k8s_event *e)
+int pd_k8s_send_event(struct pd_k8s_writer *w, const struct pd_k8s_event_object *e)
 {
 	const char *ns = pd_or(e->ns, "default"); // where Kubernetes keeps events of cluster-scoped objects
 	int64_t now = pd_wall_ns();

@@ -24,7 +24,7 @@ int pd_k8s_put_config_map(struct pd_k8s_writer *, const struct pd_k8s_config_map
 
 // ---- Events
 
-struct pd_k8s_event {
+struct pd_k8s_event_object {
 	const char *api_version, *kind, *ns, *name,
 		*uid;                     // the object it is about; uid may be NULL; ns NULL: cluster-scoped
 	bool warning;                     // else normal
@@ -32,6 +32,6 @@ struct pd_k8s_event {
 	const char *component, *instance; // of us: "pilotd", the pod's name
 };
 // Tells the object's readers. One that fails is only logged. Any thread; strings are copied. PD_E_CLOSED as for pd_k8s_write.
-int pd_k8s_send_event(struct pd_k8s_writer *, const struct pd_k8s_event *) PD_MUST_CHECK;
+int pd_k8s_send_event(struct pd_k8s_writer *, const struct pd_k8s_event_object *) PD_MUST_CHECK;
 
 #endif

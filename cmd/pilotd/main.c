@@ -25,6 +25,7 @@
 #include "cmd/pilotd/identity.h"
 #include "cmd/pilotd/kube.h"
 #include "cmd/pilotd/options.h"
+#include "cmd/pilotd/roots.h"
 #include "config/jwks_source.h"
 #include "config/source.h"
 #include "discovery/indexes.h"
@@ -45,6 +46,7 @@ struct daemon {
 	struct pd_mesh_file *mesh_config, *mesh_networks;
 	struct authn authn;
 	struct identity identity;
+	struct roots roots;
 	pthread_mutex_t mesh_lock; // guards
 	struct pd_mesh *mesh_now;  // the newest; one reference; NULL = the cluster has not told its part yet
 	bool identity_follows;     // it is started
@@ -157,6 +159,7 @@ static void mesh_changed(struct pd_mesh *mesh, void *arg)
 {
 	struct daemon *d = arg;
 	kube_select(&d->kube, mesh);
+	roots_select(&d->roots, mesh);
 	pthread_mutex_lock(&d->mesh_lock);
 	pd_obj_unref(d->mesh_now);
 	d->mesh_now = pd_obj_ref(mesh);
@@ -255,6 +258,18 @@ static int start_dir(struct daemon *d, struct pd_buf *err)
 	return rc;
 }
 
+static int start_kube(struct daemon *d, struct pd_buf *err)
+{
+	const struct roots_options roots = {
+		.client = d->kube.client,
+		.authority = d->identity.authority,
+		.system_ns = d->options.settings.system_ns,
+		.next = pd_jwks_source_sink(d->jwks),
+	};
+	int rc = roots_start(&d->roots, &roots, err);
+	return rc == PD_OK ? kube_start(&d->kube, &d->options, &d->roots.sink, d->issues, d->mesh, err) : rc;
+}
+
 static int start_sources(struct daemon *d, struct pd_buf *err)
 {
 	int rc = PD_OK;
@@ -262,7 +277,7 @@ static int start_sources(struct daemon *d, struct pd_buf *err)
 	if (*d->options.config_dir)
 		rc = start_dir(d, err);
 	if (rc == PD_OK && kube_wanted(&d->options))
-		rc = kube_start(&d->kube, &d->options, pd_jwks_source_sink(d->jwks), d->issues, d->mesh, err);
+		rc = start_kube(d, err);
 	return rc;
 }
 
@@ -310,6 +325,7 @@ static void stop(struct daemon *d)
 	pd_control_free(&d->control);
 	pd_xds_free(&d->xds);
 	identity_settle(&d->identity);
+	roots_stop(&d->roots);
 	kube_disconnect(&d->kube);
 	identity_stop(&d->identity);
 	authn_stop(&d->authn);

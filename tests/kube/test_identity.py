@@ -1,5 +1,5 @@
 """Tokens of service accounts, reviewed by a real API server: certificates and streams for those whose token is meant for us."""
-import json, os, socket, subprocess, sys, tempfile, unittest, urllib.request
+import base64, json, os, socket, subprocess, sys, tempfile, unittest, urllib.request
 
 import mesh as m
 from cluster import KUBE, Cluster
@@ -81,6 +81,23 @@ class Identity(unittest.TestCase):
         self.assertLessEqual({"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "key.pem", "root-cert.pem"}, set(before["data"]))
         self.assertEqual(self.caller(self.token("--audience", "istio-ca")).stream("shop", "cart"), "OK")
         self.assertNotIn("PRIVATE KEY", self.logged())
+
+    def roots(self, namespace):
+        """What a namespace's ConfigMap says, "" if there is none."""
+        return self.cluster.kubectl("get", "configmap", "istio-ca-root-cert", "-n", namespace, "--ignore-not-found",
+                                    "-o", "jsonpath={.metadata.labels.istio\\.io/config} {.data.root-cert\\.pem}")
+
+    def test_roots_in_namespaces(self):
+        """Each namespace has them, a new one too, and gets them back."""
+        expected = "true " + base64.b64decode(json.loads(self.secret())["data"]["ca-cert.pem"]).decode()
+        self.cluster.kubectl("create", "namespace", "late")
+        for namespace in ("shop", "late", "kube-system"):
+            m.eventually(lambda n=namespace: self.roots(n) == expected, why=f"the roots in {namespace}", seconds=30)
+        self.cluster.kubectl("delete", "configmap", "istio-ca-root-cert", "-n", "late")
+        m.eventually(lambda: self.roots("late") == expected, why="the roots that were deleted", seconds=30)
+        self.cluster.kubectl("patch", "configmap", "istio-ca-root-cert", "-n", "late", "-p", '{"data":{"root-cert.pem":"x"}}')
+        m.eventually(lambda: self.roots("late") == expected, why="the roots that were altered", seconds=30)
+        self.assertEqual(self.roots("kube-public"), "")
 
     def test_token_for_others(self):
         token = self.token("--audience", "vault")

@@ -331,15 +331,15 @@ static void test_end_of_the_writer(void **state)
 static void test_event(void **state)
 {
 	struct rig *r = *state;
-	struct pd_k8s_event e = {.api_version = "networking.istio.io/v1",
-				 .kind = "VirtualService",
-				 .ns = "ns",
-				 .name = "a",
-				 .warning = true,
-				 .reason = "Bad",
-				 .message = "m \"q\"",
-				 .component = "pilotd",
-				 .instance = "p-0"};
+	struct pd_k8s_event_object e = {.api_version = "networking.istio.io/v1",
+					.kind = "VirtualService",
+					.ns = "ns",
+					.name = "a",
+					.warning = true,
+					.reason = "Bad",
+					.message = "m \"q\"",
+					.component = "pilotd",
+					.instance = "p-0"};
 	char *json;
 
 	assert_int_equal(pd_k8s_send_event(r->writer, &e), PD_OK);
