@@ -158,9 +158,10 @@ int identity_limit_tls(struct pd_buf *err)
 
 // ---- start and stop --------------------------------------------------------------------------------------------------------
 
-static int start_service(struct identity *id, struct pd_xds *xds, const struct pd_auth_chain *auth, struct pd_buf *err)
+static int start_service(struct identity *id, struct pd_xds *xds, const struct identity_options *o, struct pd_buf *err)
 {
-	struct pd_ca_config c = {.auth = auth,
+	struct pd_ca_config c = {.auth = o->auth,
+				 .nodes = o->nodes,
 				 .issuer = &id->issuer,
 				 .trusted_accounts = pd_ca_settings.trusted_accounts};
 	const struct pd_rpc_method *methods;
@@ -189,7 +190,7 @@ int identity_start(struct identity *id, struct pd_xds *xds, const struct identit
 	if (s->enabled || (*o->secure_grpc_addr && !files))
 		rc = open_ca(id, o, err);
 	if (rc == PD_OK && s->enabled)
-		rc = start_service(id, xds, o->auth, err);
+		rc = start_service(id, xds, o, err);
 	if (rc == PD_OK && *o->secure_grpc_addr)
 		rc = listen_tls(id, xds, o, err);
 	return rc;

@@ -29,6 +29,7 @@ struct identity_options {
 	const char *system_ns;            // own namespace
 	const struct pd_mesh *mesh;       // of the start; borrowed during the call
 	const struct pd_auth_chain *auth; // who may ask; borrowed until identity_stop
+	struct pd_node_authorizer nodes;  // who may ask for others
 	// Where the CA's key is kept unless a folder is named for it (--caDir); borrowed until identity_settle; NULL = not there
 	struct pd_k8s_client *kubernetes;
 };

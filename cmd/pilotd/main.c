@@ -24,6 +24,7 @@
 #include "cmd/pilotd/debug.h"
 #include "cmd/pilotd/identity.h"
 #include "cmd/pilotd/kube.h"
+#include "cmd/pilotd/nodes.h"
 #include "cmd/pilotd/options.h"
 #include "cmd/pilotd/roots.h"
 #include "config/jwks_source.h"
@@ -224,6 +225,7 @@ static int start_identity(struct daemon *d, struct pd_buf *err)
 		.secure_grpc_addr = d->options.secure_grpc_addr,
 		.system_ns = d->options.settings.system_ns,
 		.auth = &d->authn.chain,
+		.nodes = nodes_authorizer(d->engine),
 		.kubernetes = d->kube.client,
 	};
 	struct authn_options who = {.cluster = d->options.settings.cluster, .kubernetes = d->kube.client};
