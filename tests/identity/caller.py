@@ -8,6 +8,7 @@ import threading
 
 import grpc
 from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import struct_pb2
 
 from tokens import openssl
 
@@ -55,8 +56,8 @@ class Caller:
         finally:
             answered.set()
 
-    def certificate(self):
-        """(chain, key) as PEM, or the status and its text."""
+    def certificate(self, wanted=None):
+        """(chain, key) as PEM, or the status and its text. `wanted`: for this identity instead of our own."""
         with tempfile.TemporaryDirectory() as tmp:
             path = os.path.join(tmp, "key")
             csr = openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/",
@@ -65,10 +66,18 @@ class Caller:
                 key = f.read()
         call = self.channel.unary_unary("/istio.v1.auth.IstioCertificateService/CreateCertificate")
         try:
-            response = call(b"\x0a" + varint(len(csr)) + csr, metadata=self.metadata, timeout=20)
+            response = call(b"\x0a" + varint(len(csr)) + csr + impersonation(wanted), metadata=self.metadata, timeout=20)
         except grpc.RpcError as e:
             return f"{e.code().name}: {e.details()}"
         return b"".join(strings(response)[:-1]), key
+
+
+def impersonation(wanted):
+    """Field 4 of a request, a Struct with ImpersonatedIdentity."""
+    if not wanted:
+        return b""
+    struct = struct_pb2.Struct(fields={"ImpersonatedIdentity": struct_pb2.Value(string_value=wanted)}).SerializeToString()
+    return b"\x22" + varint(len(struct)) + struct
 
 
 def varint(n):

@@ -39,8 +39,9 @@ class Identity(unittest.TestCase):
 
     @classmethod
     def start(cls):
+        env = {**os.environ, "CA_TRUSTED_NODE_ACCOUNTS": "istio-system/ztunnel"}
         with open(cls.log, "a") as log:
-            cls.pilotd = subprocess.Popen(cls.command, stdout=log, stderr=log, cwd=cls.folder)
+            cls.pilotd = subprocess.Popen(cls.command, stdout=log, stderr=log, cwd=cls.folder, env=env)
         m.eventually(lambda: urllib.request.urlopen(cls.ready, timeout=5).status == 200, why="readiness")
 
     @classmethod
@@ -98,6 +99,29 @@ class Identity(unittest.TestCase):
         self.cluster.kubectl("patch", "configmap", "istio-ca-root-cert", "-n", "late", "-p", '{"data":{"root-cert.pem":"x"}}')
         m.eventually(lambda: self.roots("late") == expected, why="the roots that were altered", seconds=30)
         self.assertEqual(self.roots("kube-public"), "")
+
+    def put_pod(self, namespace, name, account, node):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": namespace, "name": name},
+               "spec": {"serviceAccountName": account, "nodeName": node, "containers": [{"name": "c", "image": "none"}]}}
+        self.cluster.kubectl("create", "-f", "-", stdin=json.dumps(pod))
+
+    def test_node_proxy(self):
+        """ztunnel gets the certificates of the pods beside it, and of no others."""
+        self.cluster.kubectl("create", "serviceaccount", "ztunnel", "-n", "istio-system")
+        self.cluster.kubectl("create", "serviceaccount", "far", "-n", "shop")
+        self.put_pod("istio-system", "ztunnel-1", "ztunnel", "node-1")
+        self.put_pod("shop", "cart-1", "cart", "node-1")
+        self.put_pod("shop", "far-1", "far", "node-2")
+        bound = ("--audience", "istio-ca", "--bound-object-kind", "Pod", "--bound-object-name")
+        cart, far = "spiffe://cluster.local/ns/shop/sa/cart", "spiffe://cluster.local/ns/shop/sa/far"
+        ztunnel = self.caller(self.cluster.token("istio-system", "ztunnel", *bound, "ztunnel-1"))
+        m.eventually(lambda: names(ztunnel.certificate(cart)[0]) == [cart], why="a certificate for a pod beside it", seconds=20)
+        refused = "UNAUTHENTICATED: request impersonation authentication failure"
+        self.assertEqual(ztunnel.certificate(far), refused)
+        self.assertIn("no pod of shop/far runs on node node-1", self.logged())
+        unbound = self.caller(self.cluster.token("istio-system", "ztunnel", "--audience", "istio-ca"))
+        self.assertEqual(unbound.certificate(cart), refused)
+        self.assertEqual(self.caller(self.token(*bound, "cart-1")).certificate(cart), refused)
 
     def test_token_for_others(self):
         token = self.token("--audience", "vault")
