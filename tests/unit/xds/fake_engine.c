@@ -230,6 +230,13 @@ static void apply_pending(struct pd_engine *e)
 	}
 }
 
+void fake_change_workload(struct pd_engine *e, const char *address)
+{
+	struct pd_invalidation inv = {.changed_ns = pd_now_ns(), .n_addresses = 1, .addresses = &address};
+
+	e->listen(&inv, e->listen_arg);
+}
+
 void fake_publish(struct pd_engine *e)
 {
 	PD_VEC(struct pd_name_change) names = {0};

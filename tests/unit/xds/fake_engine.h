@@ -11,6 +11,8 @@ struct pd_resource *fake_resource(enum pd_type, const char *name, const char *te
 void fake_publish(struct pd_engine *);
 // Tells the listener that everything may differ, although nothing does.
 void fake_touch_all(struct pd_engine *);
+// Tells the listener that the workload with this address is not what it was.
+void fake_change_workload(struct pd_engine *, const char *address);
 // pd_view_resource and pd_view_set calls so far.
 unsigned long fake_lookups(struct pd_engine *);
 // Each of the next `n` calls of pd_engine_generation sees a newer one, as if somebody published in between.

@@ -116,6 +116,42 @@ static void test_send_timeout(void **state)
 	cli_close(well);
 }
 
+// A workload that got other labels: its proxies come again, and are sent what is different for them. Others notice nothing.
+static void test_changed_workload(void **state)
+{
+	static const char other[] = "sidecar~1.1.1.11~b.default~default.svc.cluster.local";
+	struct cli *moved, *again, *stays;
+
+	(void)state;
+	wire_open(&w, &config);
+	wire_config(&w, "CDS a=1 b=1");
+	for (int delta = 0; delta < 2; delta++) {
+		moved = wire_client(&w, delta);
+		stays = cli_open(&(struct cli_options){.address = w.address, .delta = delta, .node = other});
+		for (int i = 0; i < 2; i++) {
+			if (delta)
+				cli_delta(i ? stays : moved, PD_CDS, "*", "", "");
+			else
+				cli_sotw(i ? stays : moved, PD_CDS, "", "", NULL);
+			expect_take(i ? stays : moved, delta ? "CDS{a=1,b=2}" : "CDS{a=1,b=1}");
+		}
+		fake_change_workload(w.engine, "1.1.1.1");
+		expect_next(moved, "status 14: the workload has changed: connect again");
+		expect_quiet(stays);
+		if (!delta) { // and it goes on being served
+			wire_config(&w, "CDS b=2");
+			expect_take(stays, "CDS{a=1,b=2}");
+		}
+		again = wire_client(&w, true);
+		cli_delta(again, PD_CDS, "*", "", delta ? cli_versions(moved, PD_CDS) : "");
+		if (delta)
+			expect_quiet(again); // it has all of it
+		cli_close(moved);
+		cli_close(stays);
+		cli_close(again);
+	}
+}
+
 static void *drain(void *ms)
 {
 	pd_xds_drain(w.x, *(uint64_t *)ms);
@@ -317,6 +353,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_a_client_that_never_reads),
 		T(test_send_timeout),
+		T(test_changed_workload),
 		T(test_drain),
 		T(test_drain_without_clients_and_twice),
 		T(test_free_with_clients),
