@@ -22,9 +22,8 @@ struct authn {
 struct authn_options {
 	const struct pd_mesh *mesh; // of the start; borrowed during the call
 	const char *cluster;        // our own id
-	struct pd_k8s_client
-		*kubernetes; // whose tokens are taken; borrowed until authn_stop, though it may be freed before;
-		// NULL = none
+	// Whose tokens are taken; NULL = none. Borrowed until authn_stop, though it may be freed before.
+	struct pd_k8s_client *kubernetes;
 };
 // PD_E_INVALID, PD_E_PARSE, PD_E_LIMIT with a text in `err`: JWT_RULE or TRUSTED_GATEWAY_CIDR is not what it should be.
 int authn_start(struct authn *, const struct authn_options *, struct pd_buf *err) PD_MUST_CHECK;
