@@ -9,7 +9,7 @@
 #include "discovery/build.h"
 #include "discovery/credential.h"
 #include "discovery/gateway/gateway.h"
-#include "gwapi/policy.pb-c.h"
+#include "discovery/grant.h"
 
 #define CA_SUFFIX "-cacert"
 #define GATEWAY "kubernetes-gateway://"
@@ -52,27 +52,19 @@ static const char *without_suffix(struct pd_tx *tx, const char *name)
 
 // ---- permission ----------------------------------------------------------------------------------------------------------
 
-static bool grants_from(const Gwapi__ReferenceGrantSpec *g, const char *ns)
-{
-	for (size_t i = 0; i < g->n_from; i++) {
-		const char *kind = pd_or(g->from[i]->kind, "");
-		if (pd_streq(g->from[i]->group, "gateway.networking.k8s.io") && pd_streq(g->from[i]->namespace_, ns) &&
-		    (pd_streq(kind, "Gateway") || pd_streq(kind, "ListenerSet")))
-			return true;
-	}
-	return false;
-}
-
 static bool granted(struct pd_tx *tx, const char *from_ns, const struct credential *c)
 {
+	static const char *const kinds[] = {"Gateway", "ListenerSet"};
 	const struct pd_posting *grants = tx_posting(tx, PD_IX_GRANT_BY_NS, c->ns);
-	const char *name = without_suffix(tx, c->name);
-	for (size_t i = 0; i < grants->n; i++) {
-		const Gwapi__ReferenceGrantSpec *g = (const Gwapi__ReferenceGrantSpec *)grants->v[i]->spec;
-		for (size_t k = 0; k < g->n_to && grants_from(g, from_ns); k++)
-			if (pd_empty(g->to[k]->group) && pd_streq(g->to[k]->kind, "Secret") &&
-			    (pd_empty(g->to[k]->name) || pd_streq(g->to[k]->name, name)))
-				return true;
+	struct pd_reference r = {.cluster = tx->snap->settings->cluster,
+				 .from_ns = from_ns,
+				 .to_group = "",
+				 .to_kind = "Secret",
+				 .to_name = without_suffix(tx, c->name)};
+	for (size_t i = 0; i < 2 * grants->n; i++) {
+		r.from_kind = kinds[i % 2];
+		if (pd_grant_allows(grants->v[i / 2], &r))
+			return true;
 	}
 	return false;
 }

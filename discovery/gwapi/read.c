@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/str.h"
+#include "discovery/grant.h"
 #include "discovery/gwapi/gwapi.h"
 #include "gwapi/policy.pb-c.h"
 
@@ -100,34 +101,14 @@ void pd_gw_touched(const struct pd_object *o, struct pd_token_vec *out)
 
 // ---- grants --------------------------------------------------------------------------------------------------------------
 
-static bool grants_from(const Gwapi__ReferenceGrantSpec *g, const char *kind, const char *ns)
-{
-	for (size_t i = 0; i < g->n_from; i++)
-		if (pd_streq(g->from[i]->group, GW_GROUP) && pd_streq(g->from[i]->kind, kind) &&
-		    pd_streq(g->from[i]->namespace_, ns))
-			return true;
-	return false;
-}
-
-static bool grants_to(const Gwapi__ReferenceGrantSpec *g, const char *group, const char *kind, const char *name)
-{
-	for (size_t i = 0; i < g->n_to; i++)
-		if (pd_streq(g->to[i]->group, group) && pd_streq(g->to[i]->kind, kind) &&
-		    (!g->to[i]->name || pd_streq(g->to[i]->name, name)))
-			return true;
-	return false;
-}
-
 bool pd_gw_granted(struct gw_pass *p, const char *from_kind, const char *from_ns, const char *to_group,
 		   const char *to_kind, const char *to_ns, const char *to_name)
 {
 	const struct pd_posting *grants = pd_gw_posting(p, PD_IX_GRANT_BY_NS, to_ns);
-	for (size_t i = 0; i < grants->n; i++) {
-		const Gwapi__ReferenceGrantSpec *g = (const Gwapi__ReferenceGrantSpec *)grants->v[i]->spec;
-		if (pd_streq(grants->v[i]->key.cluster, p->settings->cluster) && grants_from(g, from_kind, from_ns) &&
-		    grants_to(g, to_group, to_kind, to_name))
+	const struct pd_reference r = {p->settings->cluster, from_kind, from_ns, to_group, to_kind, to_name};
+	for (size_t i = 0; i < grants->n; i++)
+		if (pd_grant_allows(grants->v[i], &r))
 			return true;
-	}
 	return false;
 }
 
